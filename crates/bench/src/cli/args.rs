@@ -1,0 +1,405 @@
+//! Every flag, as clap sees it. Checks that need more than one flag are the plan's.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use measure::{Clock, Definitions, Detail, Lang};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Measure how fast and how right a vision-language model is served: the accuracy run, the performance run and load
+/// beyond them, against any server that speaks the OpenAI chat protocol.
+#[derive(Debug, Parser)]
+#[command(name = "vlm-benchmark", version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+pub struct Cli {
+    /// What to do other than a run.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The run.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Work on runs and logs that are already there.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compute a run's figures again from its folder, without a server
+    Report(ReportArgs),
+    /// Turn benchmark logs (of this tool, the script, vllm bench serve, SGLang) into CSV
+    ParseLog(ParseLogArgs),
+}
+
+/// The flags of a run.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// Image for every request; give it several times for several images in one request
+    #[arg(long, value_name = "FILE", value_parser = any_path(), help_heading = "Images")]
+    pub image_path: Vec<PathBuf>,
+    /// Folder of images; requests draw different ones, shuffled by --seed
+    #[arg(long, value_name = "DIR", conflicts_with = "image_path", help_heading = "Images")]
+    pub image_dir: Option<PathBuf>,
+    /// Look for images in the folders below --image_dir too
+    #[arg(long, requires = "image_dir", help_heading = "Images")]
+    pub recursive: bool,
+    /// Made-up image instead of a file: noise:WxH, gradient:WxH or photo:WxH; may be repeated, requests take them in turn
+    #[arg(long, value_name = "KIND:WxH", conflicts_with_all = ["image_path", "image_dir"], help_heading = "Images")]
+    pub synthetic_image: Vec<String>,
+    /// Send text only
+    #[arg(long, conflicts_with_all = ["image_path", "image_dir", "synthetic_image"], help_heading = "Images")]
+    pub no_image: bool,
+    /// How many images of --image_dir or --synthetic-image one request holds
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Images")]
+    pub images_per_request: u32,
+    /// Images before the text
+    #[arg(long, overrides_with = "text_first", help_heading = "Images")]
+    pub image_first: bool,
+    /// Text before the images (the default, as the script does)
+    #[arg(long, help_heading = "Images")]
+    pub text_first: bool,
+    /// How images travel: inside the request, as a path the server can read, or as a URL it fetches (--image-url-prefix)
+    #[arg(long, value_enum, default_value_t = ImageAs::Base64, help_heading = "Images")]
+    pub image_as: ImageAs,
+    /// With --image-as url: what stands before the file's name
+    #[arg(long, value_name = "URL", required_if_eq("image_as", "url"), help_heading = "Images")]
+    pub image_url_prefix: Option<String>,
+    /// Largest image file accepted, bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Images")]
+    pub max_image_bytes: u64,
+    /// Scale images to this size and re-encode them as PNG; without it bytes are sent untouched
+    #[arg(long, value_name = "WxH", help_heading = "Images")]
+    pub resize: Option<String>,
+    /// Cold caches: no request before the measured ones, and every image different at the same token count
+    #[arg(long, help_heading = "Images")]
+    pub cold: bool,
+    /// Prove that the image reaches the model: it is billed, and another one changes the answer
+    #[arg(long, help_heading = "Images")]
+    pub image_proof: bool,
+
+    /// The text of every request
+    #[arg(long, default_value = "请描述这张图片", help_heading = "Prompt and model")]
+    pub prompt: String,
+    /// File of prompts: one a line, or JSONL with "prompt" and optionally "image" and "output_len"; taken in turn
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt", help_heading = "Prompt and model")]
+    pub prompts: Option<PathBuf>,
+    /// Made-up prompts of exactly this many tokens, each different (needs a tokenizer)
+    #[arg(long, value_name = "TOKENS", conflicts_with_all = ["prompt", "prompts"], value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Prompt and model")]
+    pub synthetic_prompt_tokens: Option<u32>,
+    /// Folder of the model (its tokenizer), and the model's name in requests unless --served-model-name is given; empty:
+    /// the one the server has
+    #[arg(long, default_value = "", hide_default_value = true, help_heading = "Prompt and model")]
+    pub model: String,
+    /// The model's name in requests
+    #[arg(long, value_name = "NAME", help_heading = "Prompt and model")]
+    pub served_model_name: Option<String>,
+    /// Tokenizer other than --model's: a folder, a tokenizer.json, or a hub id
+    #[arg(long, value_name = "FOLDER|ID", help_heading = "Prompt and model")]
+    pub tokenizer: Option<String>,
+    /// Most tokens of an answer
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, help_heading = "Prompt and model")]
+    pub output_len: u64,
+    /// Always generate --output_len tokens; the answer is not printed then
+    #[arg(long, help_heading = "Prompt and model")]
+    pub ignore_eos: bool,
+    /// Name of the field that limits the answer; older forks know max_tokens only
+    #[arg(long, value_enum, default_value_t = MaxTokensField::MaxTokens, help_heading = "Prompt and model")]
+    pub max_tokens_field: MaxTokensField,
+    /// Sampling temperature
+    #[arg(long, default_value_t = 0.0, help_heading = "Prompt and model")]
+    pub temperature: f64,
+    /// Fields to add to every request, a JSON object
+    #[arg(long, value_name = "JSON", help_heading = "Prompt and model")]
+    pub extra_body: Option<String>,
+    /// Ask for usage on every event, so that tokens per event are known (vLLM)
+    #[arg(long, help_heading = "Prompt and model")]
+    pub continuous_usage: bool,
+
+    /// Server's host
+    #[arg(long, default_value = "127.0.0.1", help_heading = "Server")]
+    pub host: String,
+    /// Server's port
+    #[arg(long, default_value_t = 8000, help_heading = "Server")]
+    pub port: u16,
+    /// Server's URL, instead of host and port; a path in it is kept
+    #[arg(long, value_name = "URL", conflicts_with_all = ["host", "port"], help_heading = "Server")]
+    pub base_url: Option<String>,
+    /// Path of the chat endpoint
+    #[arg(long, default_value = "/v1/chat/completions", help_heading = "Server")]
+    pub endpoint: String,
+    /// Key sent as "Authorization: Bearer …"; never written anywhere
+    #[arg(long, env = "OPENAI_API_KEY", hide_env_values = true, value_name = "KEY", help_heading = "Server")]
+    pub api_key: Option<String>,
+    /// Further header "Name: value"; may be repeated
+    #[arg(long, value_name = "NAME: VALUE", help_heading = "Server")]
+    pub header: Vec<String>,
+    /// Certificate authorities to trust, PEM, instead of the system's
+    #[arg(long, value_name = "FILE", help_heading = "Server")]
+    pub cacert: Option<PathBuf>,
+    /// Do not check the server's certificate
+    #[arg(long, help_heading = "Server")]
+    pub insecure: bool,
+    /// Switch the server's profiler on before the measured requests and off after (POST /start_profile, /stop_profile)
+    #[arg(long, help_heading = "Server")]
+    pub profile: bool,
+
+    /// Requests in flight at once; without --num-prompts also how many are sent
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Load")]
+    pub batch_size: u32,
+    /// Requests in all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000), help_heading = "Load")]
+    pub num_prompts: Option<u64>,
+    /// Most requests in flight with --request-rate; without it there is no cap
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Load")]
+    pub max_concurrency: Option<u32>,
+    /// Send at this rate (requests per second) whatever the server does
+    #[arg(long, value_name = "PER_S", help_heading = "Load")]
+    pub request_rate: Option<f64>,
+    /// Spacing of arrivals with --request-rate
+    #[arg(long, value_enum, default_value_t = Arrivals::Poisson, requires = "request_rate", help_heading = "Load")]
+    pub arrivals: Arrivals,
+    /// Shape of gamma-spaced arrivals: 1 is Poisson, smaller is burstier, larger is more even
+    #[arg(long, value_name = "SHAPE", default_value_t = 1.0, requires = "request_rate", help_heading = "Load")]
+    pub burstiness: f64,
+    /// What happens to an arrival when the cap is reached: it waits (its wait is recorded), or is recorded as not sent
+    #[arg(long, value_enum, default_value_t = OverCap::Wait, help_heading = "Load")]
+    pub over_cap: OverCap,
+    /// Stop sending after this many seconds
+    #[arg(long, value_name = "SECONDS", help_heading = "Load")]
+    pub duration: Option<f64>,
+    /// Rounds before the measured ones, outside every figure
+    #[arg(long, value_name = "ROUNDS", default_value_t = 0, help_heading = "Load")]
+    pub warmup: u32,
+    /// Measured rounds, pooled into one block
+    #[arg(long, value_name = "ROUNDS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = "Load")]
+    pub num_rounds: u32,
+    /// Seed of shuffling, arrivals and everything made up
+    #[arg(long, default_value_t = 0, help_heading = "Load")]
+    pub seed: u64,
+
+    /// Seconds until a connection is open
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, help_heading = "Limits")]
+    pub connect_timeout: f64,
+    /// Seconds until the first token
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800.0, help_heading = "Limits")]
+    pub first_token_timeout: f64,
+    /// Seconds without anything from the server, after the first token
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, help_heading = "Limits")]
+    pub idle_timeout: f64,
+    /// Seconds for a whole request
+    #[arg(long, value_name = "SECONDS", default_value_t = 21600.0, help_heading = "Limits")]
+    pub total_timeout: f64,
+
+    /// Folder for the run's files; otherwise one in the user's state folder
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub output_dir: Option<PathBuf>,
+    /// Write no files
+    #[arg(long, conflicts_with_all = ["output_dir", "save_result"], help_heading = "Output")]
+    pub no_save: bool,
+    /// What the run's file keeps of each request
+    #[arg(long, value_enum, default_value = "stamps", help_heading = "Output")]
+    pub detail: DetailArg,
+    /// Also write the JSON that `vllm bench serve --save-result` writes
+    #[arg(long, help_heading = "Output")]
+    pub save_result: bool,
+    /// Byte order mark in requests.csv, for Excel
+    #[arg(long, help_heading = "Output")]
+    pub bom: bool,
+    /// Name of the run
+    #[arg(long, help_heading = "Output")]
+    pub label: Option<String>,
+    /// The card that serves, as it is to stand in the records
+    #[arg(long, help_heading = "Output")]
+    pub card: Option<String>,
+    /// Its driver, as it is to stand in the records
+    #[arg(long, help_heading = "Output")]
+    pub driver: Option<String>,
+    /// What counts as a token: ours, or the older meaning that continues tables made with the Python script
+    #[arg(long, value_enum, default_value = "standard", help_heading = "Output")]
+    pub definitions: DefinitionsArg,
+    /// Which time of an event counts: the kernel's receive time, or our own read
+    #[arg(long, value_enum, default_value = "kernel", help_heading = "Output")]
+    pub clock: ClockArg,
+    /// Limits of a good request, in ms: "ttft:500 tpot:50 e2e:10000"
+    #[arg(long, value_name = "LIMITS", num_args = 1.., help_heading = "Output")]
+    pub goodput: Vec<String>,
+    /// Print the plan as JSON, send nothing
+    #[arg(long, help_heading = "Output")]
+    pub dry_run: bool,
+    /// Language of talk and help
+    #[arg(long, value_enum, help_heading = "Output")]
+    pub lang: Option<LangArg>,
+}
+
+/// Flags of `report`.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// Folder of the run, or its run.jsonl
+    pub run: PathBuf,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+    /// What counts as a token
+    #[arg(long, value_enum, default_value = "standard")]
+    pub definitions: DefinitionsArg,
+    /// Which time of an event counts
+    #[arg(long, value_enum, default_value = "kernel")]
+    pub clock: ClockArg,
+    /// Limits of a good request, in ms: "ttft:500 tpot:50"
+    #[arg(long, value_name = "LIMITS", num_args = 1..)]
+    pub goodput: Vec<String>,
+    /// Byte order mark before CSV, for Excel
+    #[arg(long)]
+    pub bom: bool,
+    /// Language of the text
+    #[arg(long, value_enum)]
+    pub lang: Option<LangArg>,
+}
+
+/// Flags of `parse-log`.
+#[derive(Debug, Clone, Args)]
+pub struct ParseLogArgs {
+    /// Log files; - is standard input
+    #[arg(required = true)]
+    pub logs: Vec<PathBuf>,
+    /// Write the answers (image, answer) instead of the figures
+    #[arg(long)]
+    pub answers: bool,
+    /// An eleventh column that says what is special about a block
+    #[arg(long)]
+    pub flags: bool,
+    /// Byte order mark, for Excel
+    #[arg(long)]
+    pub bom: bool,
+    /// Language of the notes
+    #[arg(long, value_enum)]
+    pub lang: Option<LangArg>,
+}
+
+/// A path that may be empty: the script's default is, and shell scripts pass it on.
+fn any_path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
+    use clap::builder::{OsStringValueParser, TypedValueParser};
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
+/// What `report` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// The block and everything beneath it.
+    Text,
+    /// The block alone.
+    Block,
+    /// summary.json.
+    Json,
+    /// requests.csv.
+    Csv,
+    /// The JSON of vllm bench serve.
+    Vllm,
+}
+
+/// How images travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageAs {
+    /// A data URL inside the request.
+    Base64,
+    /// A `file://` URL of the file's absolute path.
+    FileUrl,
+    /// A URL that the server fetches.
+    Url,
+}
+
+/// What stands first in a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartOrder {
+    /// Text, then images.
+    TextFirst,
+    /// Images, then text.
+    ImageFirst,
+}
+
+/// Name of the field that limits the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[value(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum MaxTokensField {
+    /// The older name, known everywhere.
+    MaxTokens,
+    /// OpenAI's newer name.
+    MaxCompletionTokens,
+}
+
+/// Spacing of arrivals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arrivals {
+    /// Random, independent (gamma-spaced with --burstiness).
+    Poisson,
+    /// Even.
+    Constant,
+}
+
+/// What happens to an arrival over the cap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OverCap {
+    /// It waits.
+    Wait,
+    /// It is recorded as not sent.
+    Drop,
+}
+
+/// A value of `measure` as a flag's value.
+macro_rules! flag_value {
+    ($(#[$meta:meta])* $name:ident => $target:ident { $($(#[$doc:meta])* $variant:ident),+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+        pub enum $name {
+            $($(#[$doc])* $variant),+
+        }
+
+        impl From<$name> for $target {
+            fn from(value: $name) -> Self {
+                match value {
+                    $($name::$variant => Self::$variant),+
+                }
+            }
+        }
+    };
+}
+
+flag_value! {
+    /// [`Detail`] on the command line.
+    DetailArg => Detail {
+        /// No events, no answers.
+        Summary,
+        /// Every event's time, kind and size.
+        Stamps,
+        /// The same and the answers.
+        Text
+    }
+}
+flag_value! {
+    /// [`Definitions`] on the command line.
+    DefinitionsArg => Definitions {
+        /// Ours.
+        Standard,
+        /// The older meaning.
+        Vllm
+    }
+}
+flag_value! {
+    /// [`Clock`] on the command line.
+    ClockArg => Clock {
+        /// The kernel's receive time.
+        Kernel,
+        /// Our own reads.
+        User
+    }
+}
+flag_value! {
+    /// [`Lang`] on the command line.
+    LangArg => Lang {
+        /// English.
+        En,
+        /// Chinese.
+        Zh
+    }
+}

@@ -1,0 +1,101 @@
+//! Both spellings of every flag, and the language of the help.
+
+use super::args::Cli;
+use super::chinese;
+use clap::{CommandFactory, FromArgMatches};
+use measure::Lang;
+use std::collections::HashSet;
+use std::ffi::OsString;
+
+/// The command with its help in one language.
+#[must_use]
+pub fn command(lang: Lang) -> clap::Command {
+    match lang {
+        Lang::En => Cli::command(),
+        Lang::Zh => chinese::translate(Cli::command()),
+    }
+}
+
+/// Reads a command line in which `--batch_size` and `--batch-size` are the same flag.
+///
+/// # Errors
+/// clap's, with the help in the language; help and version are "errors" too, in clap's way.
+pub fn parse(argv: impl IntoIterator<Item = OsString>, lang: Lang) -> Result<Cli, clap::Error> {
+    let command = command(lang);
+    let flags = long_flags(&command);
+    let argv = argv.into_iter().map(|word| with_hyphens(word, &flags));
+    let matches = command.try_get_matches_from(argv)?;
+    Cli::from_arg_matches(&matches)
+}
+
+fn long_flags(command: &clap::Command) -> HashSet<String> {
+    let own = command.get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned));
+    own.chain(command.get_subcommands().flat_map(long_flags)).collect()
+}
+
+/// `--a_b=c_d` becomes `--a-b=c_d` when `--a-b` is a flag; everything else stays as it is.
+fn with_hyphens(word: OsString, flags: &HashSet<String>) -> OsString {
+    let Some(text) = word.to_str().and_then(|text| text.strip_prefix("--")) else { return word };
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (text, None),
+    };
+    let hyphened = name.replace('_', "-");
+    if hyphened == name || !flags.contains(&hyphened) {
+        return word;
+    }
+    match value {
+        Some(value) => format!("--{hyphened}={value}").into(),
+        None => format!("--{hyphened}").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(words: &str) -> super::super::RunArgs {
+        let argv = std::iter::once("vlm-benchmark").chain(words.split_whitespace()).map(OsString::from);
+        parse(argv, Lang::En).unwrap().run
+    }
+
+    #[test]
+    fn both_spellings_are_one_flag() {
+        for words in ["--batch_size 4 --output_len=7 --ignore_eos", "--batch-size 4 --output-len 7 --ignore-eos"] {
+            let args = run(words);
+            assert_eq!((args.batch_size, args.output_len, args.ignore_eos), (4, 7, true), "{words}");
+        }
+    }
+
+    #[test]
+    fn values_keep_their_underscores() {
+        assert_eq!(run("--prompt a_b --label=c_d").prompt, "a_b");
+        assert_eq!(run("--prompt a_b --label=c_d").label.as_deref(), Some("c_d"));
+    }
+
+    #[test]
+    fn the_commands_of_the_script() {
+        let args = run("--image_path ./test.png --prompt 请描述图片 --model /data/models/Qwen2-VL-7B-Instruct \
+             --served-model-name Qwen2-VL-7B-Instruct --batch_size 1 --port 8001 --host 127.0.0.1 --ignore-eos --output_len 512");
+        assert_eq!((args.port, args.output_len, args.ignore_eos), (8001, 512, true));
+        assert_eq!(args.served_model_name.as_deref(), Some("Qwen2-VL-7B-Instruct"));
+    }
+
+    #[test]
+    fn clap_finds_no_fault_in_either_language() {
+        command(Lang::En).debug_assert();
+        command(Lang::Zh).debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_chinese_help() {
+        fn check(command: &clap::Command) {
+            for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+                let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                assert!(!help.is_ascii(), "{}: {help}", arg.get_id());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&command(Lang::Zh));
+    }
+}

@@ -1,0 +1,79 @@
+//! Counting text tokens after the last request: by a tokenizer at hand, else by the server.
+
+use crate::survey::Asker;
+use crate::tokens::{Env, Loaded, Source, Spec, TokensError, resolve};
+use measure::{Outcome, RequestRecord, TextTokens};
+
+/// Distinct texts that the server is asked about at most.
+const ASKED_MAX: usize = 256;
+
+/// Who counts.
+pub enum Counter<'a> {
+    /// A tokenizer on this machine.
+    Local(Box<Loaded>),
+    /// The server's `/tokenize`.
+    Server(&'a Asker, String),
+}
+
+impl<'a> Counter<'a> {
+    /// The tokenizer that `--tokenizer` or `--model` leads to, else the server. The error of a tokenizer that cannot be
+    /// used comes beside it.
+    #[must_use]
+    pub fn find(spec: &Spec, asker: &'a Asker, model: &str) -> (Self, Option<TokensError>) {
+        match resolve(spec, &Env::from_process()) {
+            Ok(Some(loaded)) => (Self::Local(Box::new(loaded)), None),
+            Ok(None) => (Self::Server(asker, model.to_owned()), None),
+            Err(error) => (Self::Server(asker, model.to_owned()), Some(error)),
+        }
+    }
+
+    fn count(&self, text: &str) -> Option<u64> {
+        match self {
+            Self::Local(loaded) => loaded.count(text).ok(),
+            Self::Server(asker, model) => asker.tokenize(model, text),
+        }
+    }
+
+    fn asks_the_server(&self) -> bool {
+        matches!(self, Self::Server(..))
+    }
+
+    fn label(&self, url: &str) -> &'static str {
+        match self {
+            Self::Local(loaded) => loaded.source().label(),
+            Self::Server(..) => Source::ServerTokenize { url: url.to_owned() }.label(),
+        }
+    }
+
+    /// Tokens of every prompt.
+    #[must_use]
+    pub fn text_tokens(&self, prompts: &[String], url: &str) -> TextTokens {
+        let most = if self.asks_the_server() { ASKED_MAX } else { usize::MAX };
+        let mut counts: Vec<Option<u64>> = Vec::with_capacity(prompts.len());
+        for (number, prompt) in prompts.iter().enumerate() {
+            // A server that could not count the first text has no /tokenize.
+            let hopeless = self.asks_the_server() && number > 0 && counts.first() == Some(&None);
+            counts.push(if number < most && !hopeless { self.count(prompt) } else { None });
+        }
+        let source = counts.iter().any(Option::is_some).then(|| self.label(url).to_owned());
+        TextTokens { counts, source }
+    }
+
+    /// Counts the answers whose text is at hand, each whole. By the server only where it billed nothing.
+    pub fn count_answers(&self, records: &mut [RequestRecord]) {
+        let mut asked = 0;
+        for record in records.iter_mut().filter(|record| record.outcome == Outcome::Complete) {
+            let billed = record.usage.and_then(|usage| usage.completion).is_some();
+            if self.asks_the_server() && (billed || asked >= ASKED_MAX) {
+                continue;
+            }
+            let whole = match (&record.reasoning, &record.text) {
+                (Some(reasoning), Some(text)) => format!("{reasoning}{text}"),
+                (_, Some(text)) => text.clone(),
+                _ => continue,
+            };
+            asked += 1;
+            record.retokenised = self.count(&whole);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The client: measures how fast and how right a vision-language server answers.
+//!
+//! `Args → Plan → (Workload, arrivals)`; the driver sends on a thread of its own and tapes what comes back; the recorder
+//! turns tapes into records; `measure` turns records into figures. ARCHITECTURE.md has the map.
+
+pub mod arrival;
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod counting;
+pub mod driver;
+pub mod hints;
+pub mod image;
+pub mod net;
+pub mod plan;
+pub mod proof;
+pub mod recorder;
+pub mod session;
+pub mod stop;
+pub mod store;
+pub mod survey;
+pub mod tokens;
+pub mod view;
+pub mod workload;

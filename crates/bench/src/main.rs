@@ -1,0 +1,72 @@
+//! `vlm-benchmark`: reads the command line and says how it went.
+
+use bench::cli::{self, Command, RunArgs};
+use bench::plan::Plan;
+use bench::session::{self, ExtraFiles, Failure, Output};
+use bench::{commands, stop, store};
+use measure::Lang;
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    let lang = language(&argv);
+    let cli = match cli::parse(argv, lang) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout with status 0, faults to stderr with status 2.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = match &cli.command {
+        Some(Command::Report(args)) => commands::report(args, lang).map(|()| 0).map_err(in_words),
+        Some(Command::ParseLog(args)) => commands::parse_logs(args, lang).map(|()| 0).map_err(in_words),
+        None => run(&cli.run, lang),
+    };
+    match result {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            let word = lang.pick("error", "错误");
+            let _ = writeln!(std::io::stderr().lock(), "{word}: {}", failure.text);
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn run(args: &RunArgs, lang: Lang) -> Result<u8, Failure> {
+    let (plan, access) = Plan::new(args).map_err(|error| Failure { status: 2, text: error.to_string() })?;
+    if args.dry_run {
+        let _ = std::io::stdout().lock().write_all(&store::pretty(&plan));
+        return Ok(0);
+    }
+    let output = Output {
+        folder: args.output_dir.clone(),
+        no_save: args.no_save,
+        extras: ExtraFiles { bom: args.bom, save_result: args.save_result },
+        label: args.label.clone(),
+        card: args.card.clone(),
+        driver: args.driver.clone(),
+    };
+    // Before any other thread: threads inherit the mask.
+    let stop = stop::catch_signals().map_err(|error| Failure { status: 1, text: error.to_string() })?;
+    session::run(plan, access, &output, stop, lang)
+}
+
+fn in_words(error: anyhow::Error) -> Failure {
+    Failure { status: 2, text: format!("{error:#}") }
+}
+
+/// `--lang` wherever it stands, because the help comes before the command line is understood; else the locale's.
+fn language(argv: &[OsString]) -> Lang {
+    let words: Vec<&str> = argv.iter().filter_map(|word| word.to_str()).collect();
+    let given = words.iter().zip(words.iter().skip(1)).find(|(flag, _)| **flag == "--lang").map(|(_, value)| *value);
+    let given = given.or_else(|| words.iter().find_map(|word| word.strip_prefix("--lang=")));
+    match given {
+        Some("zh") => Lang::Zh,
+        Some(_) => Lang::En,
+        None if sys_locale::get_locale().is_some_and(|locale| locale.to_lowercase().starts_with("zh")) => Lang::Zh,
+        None => Lang::En,
+    }
+}

@@ -1,0 +1,213 @@
+//! A TCP stream that notes when bytes left and when they came: our own clock right after the call, and the kernel's
+//! receive time where it gives one (`SO_TIMESTAMPNS`, Linux).
+
+use crate::clock;
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+/// The times of one connection, shared between the IO and whoever reads the frames. All ns on the monotonic clock.
+#[derive(Debug, Default)]
+pub struct Stamps {
+    /// Set before a request: the next write is its first.
+    armed: Cell<bool>,
+    first_write_ns: Cell<Option<u64>>,
+    last_write_ns: Cell<Option<u64>>,
+    read_user_ns: Cell<u64>,
+    read_kernel_ns: Cell<Option<u64>>,
+    wall_minus_monotonic_ns: Cell<i64>,
+}
+
+impl Stamps {
+    /// The next write is the first of a request.
+    pub fn arm(&self) {
+        self.armed.set(true);
+        self.first_write_ns.set(None);
+        self.last_write_ns.set(None);
+    }
+
+    /// Just before the first write since [`Stamps::arm`].
+    #[must_use]
+    pub fn first_write_ns(&self) -> Option<u64> {
+        self.first_write_ns.get()
+    }
+
+    /// After the latest write since [`Stamps::arm`] returned.
+    #[must_use]
+    pub fn last_write_ns(&self) -> Option<u64> {
+        self.last_write_ns.get()
+    }
+
+    /// The latest read: our time after it, and the kernel's time of its last segment.
+    #[must_use]
+    pub fn last_read(&self) -> (u64, Option<u64>) {
+        (self.read_user_ns.get(), self.read_kernel_ns.get())
+    }
+}
+
+/// The stream.
+#[derive(Debug)]
+pub struct StampedIo {
+    tcp: TcpStream,
+    stamps: Rc<Stamps>,
+    /// Room for the kernel's control message; empty where it gives none.
+    control: Vec<u8>,
+}
+
+impl StampedIo {
+    /// Takes over a connected stream. `wall_minus_monotonic_ns` converts the kernel's wall-clock stamps.
+    pub fn new(tcp: TcpStream, wall_minus_monotonic_ns: i64) -> (Self, Rc<Stamps>) {
+        let stamps = Rc::new(Stamps::default());
+        stamps.wall_minus_monotonic_ns.set(wall_minus_monotonic_ns);
+        let control = if kernel::ask(&tcp) { kernel::control_room() } else { Vec::new() };
+        (Self { tcp, stamps: Rc::clone(&stamps), control }, stamps)
+    }
+
+    /// One read into `room`, stamped.
+    fn try_read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let (tcp, control) = (&self.tcp, &mut self.control);
+        let (count, kernel_ns) = if control.is_empty() {
+            (tcp.try_read(room)?, None)
+        } else {
+            tcp.try_io(Interest::READABLE, || kernel::receive(tcp, room, control))?
+        };
+        self.stamps.read_user_ns.set(clock::now_ns());
+        let offset = self.stamps.wall_minus_monotonic_ns.get();
+        self.stamps.read_kernel_ns.set(kernel_ns.and_then(|wall| wall.checked_add_signed(offset.wrapping_neg())));
+        Ok(count)
+    }
+
+    fn before_write(&self) {
+        if self.stamps.armed.replace(false) {
+            self.stamps.first_write_ns.set(Some(clock::now_ns()));
+        }
+    }
+
+    fn after_write(&self, result: &Poll<io::Result<usize>>) {
+        if matches!(result, Poll::Ready(Ok(_))) {
+            self.stamps.last_write_ns.set(Some(clock::now_ns()));
+        }
+    }
+}
+
+impl AsyncRead for StampedIo {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let me = self.get_mut();
+        loop {
+            ready!(me.tcp.poll_read_ready(cx))?;
+            match me.try_read(buf.initialize_unfilled()) {
+                Ok(count) => {
+                    buf.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for StampedIo {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let me = self.get_mut();
+        me.before_write();
+        let result = Pin::new(&mut me.tcp).poll_write(cx, bytes);
+        me.after_write(&result);
+        result
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let me = self.get_mut();
+        me.before_write();
+        let result = Pin::new(&mut me.tcp).poll_write_vectored(cx, parts);
+        me.after_write(&result);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_shutdown(cx)
+    }
+}
+
+/// Whether this kernel stamps what it receives. The socket returned holds the stamping on from now: the kernel starts
+/// it some time after the first socket asks, and stops it with the last.
+#[must_use]
+pub fn kernel_stamps_work() -> (bool, Option<std::net::UdpSocket>) {
+    match std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)) {
+        Ok(socket) if kernel::ask(&socket) => (true, Some(socket)),
+        _ => (false, None),
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod kernel {
+    //! The kernel's receive times, through a control message of `recvmsg`.
+
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt::ReceiveTimestampns};
+    use nix::sys::time::TimeSpec;
+    use std::io::{self, IoSliceMut};
+    use std::os::fd::{AsFd, AsRawFd};
+
+    pub(super) fn ask(socket: &impl AsFd) -> bool {
+        setsockopt(&socket.as_fd(), ReceiveTimestampns, &true).is_ok()
+    }
+
+    pub(super) fn control_room() -> Vec<u8> {
+        nix::cmsg_space!(TimeSpec)
+    }
+
+    /// Bytes read, and the wall-clock time at which the kernel had the last of them.
+    pub(super) fn receive(
+        socket: &impl AsRawFd,
+        room: &mut [u8],
+        control: &mut [u8],
+    ) -> io::Result<(usize, Option<u64>)> {
+        let mut parts = [IoSliceMut::new(room)];
+        let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(control), MsgFlags::MSG_DONTWAIT)?;
+        let time = message.cmsgs().ok().and_then(|mut controls| {
+            controls.find_map(|control| match control {
+                ControlMessageOwned::ScmTimestampns(time) => Some(time),
+                _ => None,
+            })
+        });
+        let ns = time.and_then(|time| {
+            Some(u64::try_from(time.tv_sec()).ok()? * 1_000_000_000 + u64::try_from(time.tv_nsec()).ok()?)
+        });
+        Ok((message.bytes, ns))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod kernel {
+    //! Other kernels give no receive times for TCP: our own reads serve alone.
+
+    use std::io;
+
+    pub(super) fn ask<S>(_: &S) -> bool {
+        false
+    }
+
+    pub(super) fn control_room() -> Vec<u8> {
+        Vec::new()
+    }
+
+    pub(super) fn receive<S>(_: &S, _: &mut [u8], _: &mut [u8]) -> io::Result<(usize, Option<u64>)> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}

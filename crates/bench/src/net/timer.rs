@@ -1,0 +1,228 @@
+//! A timer good to microseconds on one thread. tokio's own wheel turns once a millisecond, which is too coarse for a
+//! send schedule; on Linux a `timerfd` on the monotonic clock serves instead.
+
+use crate::clock;
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::rc::Rc;
+use tokio::sync::oneshot;
+
+/// Wakes tasks of one thread at absolute times on the monotonic clock. Needs a running `LocalSet`.
+#[derive(Clone)]
+pub struct Timer {
+    shared: Rc<Shared>,
+}
+
+struct Shared {
+    /// Earliest first. A sequence number makes equal times first come, first served.
+    waiting: RefCell<BinaryHeap<Reverse<Entry>>>,
+    sequence: std::cell::Cell<u64>,
+    alarm: alarm::Alarm,
+}
+
+struct Entry {
+    at_ns: u64,
+    sequence: u64,
+    wake: oneshot::Sender<()>,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at_ns, self.sequence) == (other.at_ns, other.sequence)
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at_ns, self.sequence).cmp(&(other.at_ns, other.sequence))
+    }
+}
+
+impl Timer {
+    /// Starts the timer's own task on the current `LocalSet`; it ends with the set.
+    ///
+    /// # Errors
+    /// When the system has no timer to give (too many open files).
+    pub fn start() -> std::io::Result<Self> {
+        let shared =
+            Rc::new(Shared { waiting: RefCell::default(), sequence: Default::default(), alarm: alarm::Alarm::new()? });
+        let timer = Self { shared };
+        let shared = Rc::clone(&timer.shared);
+        tokio::task::spawn_local(async move {
+            while shared.alarm.rang().await.is_ok() {
+                shared.ring();
+            }
+        });
+        Ok(timer)
+    }
+
+    /// Waits until this time; at once when it has passed.
+    pub async fn sleep_until(&self, at_ns: u64) {
+        if clock::now_ns() >= at_ns {
+            return;
+        }
+        let (wake, woken) = oneshot::channel();
+        let sequence = self.shared.sequence.replace(self.shared.sequence.get() + 1);
+        let entry = Entry { at_ns, sequence, wake };
+        let first = {
+            let mut waiting = self.shared.waiting.borrow_mut();
+            waiting.push(Reverse(entry));
+            waiting.peek().map(|Reverse(entry)| entry.at_ns)
+        };
+        if first == Some(at_ns) {
+            self.shared.alarm.set(at_ns);
+        }
+        // The sender lives in the heap until it is used: an error would mean that the timer has gone, with its set.
+        let _ = woken.await;
+    }
+}
+
+impl Shared {
+    /// Wakes everyone who is due and sets the alarm for the next.
+    fn ring(&self) {
+        let mut waiting = self.waiting.borrow_mut();
+        while waiting.peek().is_some_and(|Reverse(entry)| entry.at_ns <= clock::now_ns()) {
+            if let Some(Reverse(entry)) = waiting.pop() {
+                // A task that gave up waiting has dropped its end.
+                let _ = entry.wake.send(());
+            }
+        }
+        if let Some(Reverse(next)) = waiting.peek() {
+            self.alarm.set(next.at_ns);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod alarm {
+    //! A `timerfd` set to absolute times.
+
+    use nix::sys::time::TimeSpec;
+    use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+    use std::io;
+    use std::os::fd::{AsFd, AsRawFd, RawFd};
+    use tokio::io::unix::AsyncFd;
+
+    pub(super) struct Alarm(AsyncFd<Fd>);
+
+    struct Fd(TimerFd);
+
+    impl AsRawFd for Fd {
+        fn as_raw_fd(&self) -> RawFd {
+            self.0.as_fd().as_raw_fd()
+        }
+    }
+
+    impl Alarm {
+        pub(super) fn new() -> io::Result<Self> {
+            let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+            let fd = Fd(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?);
+            // SAFETY: `Fd` owns its descriptor, always gives the same one, and closes it only when it is dropped,
+            // which `AsyncFd` does after taking it off the reactor.
+            #[expect(unsafe_code, reason = "tokio has no safe way left to wait for a foreign descriptor")]
+            let registered = unsafe { AsyncFd::register(fd) };
+            Ok(Self(registered?))
+        }
+
+        pub(super) fn set(&self, at_ns: u64) {
+            let seconds = i64::try_from(at_ns / 1_000_000_000).unwrap_or(i64::MAX);
+            // A time of zero would disarm it; this one is in the past and rings at once.
+            let ns = i64::try_from(at_ns % 1_000_000_000).unwrap_or(0).max(1);
+            let at = Expiration::OneShot(TimeSpec::new(seconds, ns));
+            // Setting a timer of our own to a valid time does not fail.
+            let _ = self.0.get_ref().0.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME);
+        }
+
+        pub(super) async fn rang(&self) -> io::Result<()> {
+            loop {
+                let mut ready = self.0.readable().await?;
+                match ready.try_io(|fd| fd.get_ref().0.wait().map_err(io::Error::from)) {
+                    Ok(result) => return result,
+                    Err(_would_block) => {}
+                }
+            }
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod alarm {
+    //! tokio's timer: good to a millisecond.
+
+    use crate::clock;
+    use std::cell::Cell;
+    use std::io;
+    use std::time::Duration;
+    use tokio::sync::Notify;
+
+    pub(super) struct Alarm {
+        at_ns: Cell<u64>,
+        changed: Notify,
+    }
+
+    impl Alarm {
+        pub(super) fn new() -> io::Result<Self> {
+            Ok(Self { at_ns: Cell::new(u64::MAX), changed: Notify::new() })
+        }
+
+        pub(super) fn set(&self, at_ns: u64) {
+            self.at_ns.set(at_ns);
+            self.changed.notify_one();
+        }
+
+        pub(super) async fn rang(&self) -> io::Result<()> {
+            loop {
+                let left = Duration::from_nanos(self.at_ns.get().saturating_sub(clock::now_ns()));
+                tokio::select! {
+                    () = tokio::time::sleep(left.min(Duration::from_secs(3600))) => {
+                        if clock::now_ns() >= self.at_ns.get() {
+                            self.at_ns.set(u64::MAX);
+                            return Ok(());
+                        }
+                    }
+                    () = self.changed.notified() => {}
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wakes_in_order_and_never_early() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let order = Rc::new(RefCell::new(Vec::new()));
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let timer = Timer::start().unwrap();
+            let start = clock::now_ns();
+            let tasks: Vec<_> = [3u64, 1, 2, 0]
+                .into_iter()
+                .map(|step| {
+                    let (timer, order) = (timer.clone(), Rc::clone(&order));
+                    tokio::task::spawn_local(async move {
+                        let at = start + step * 3_000_000;
+                        timer.sleep_until(at).await;
+                        assert!(clock::now_ns() >= at);
+                        order.borrow_mut().push(step);
+                    })
+                })
+                .collect();
+            for task in tasks {
+                task.await.unwrap();
+            }
+        });
+        assert_eq!(*order.borrow(), [0, 1, 2, 3]);
+    }
+}

@@ -1,0 +1,536 @@
+//! What was typed → what will be done. Checked, serialisable, without secrets: `--dry-run` prints it, the run's header
+//! keeps it.
+
+use crate::cli::{Arrivals, ImageAs, MaxTokensField, OverCap, PartOrder, RunArgs};
+use crate::image::Synthetic;
+use crate::net::{Limits, Target, TargetError, TlsOptions};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use measure::{Clock, Definitions, Detail, METRICS, SloLimit};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why a command line cannot be done. Exit status 2.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A flag's value.
+    #[error("{flag} {given:?}: {why}")]
+    Value {
+        /// The flag.
+        flag: &'static str,
+        /// What was given.
+        given: String,
+        /// What is allowed, and what to do.
+        why: String,
+    },
+    /// Flags that do not go together, or that are missing.
+    #[error("{0}")]
+    Combination(String),
+    /// The server's address or the proxy on the way.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// A synthetic image's recipe.
+    #[error(transparent)]
+    Image(#[from] crate::image::ImageError),
+}
+
+/// Where the images come from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageSource {
+    /// Text only.
+    None,
+    /// These files, all in every request.
+    Files(Vec<PathBuf>),
+    /// The files of a folder.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The folders below it too.
+        recursive: bool,
+    },
+    /// Made up by recipe.
+    Synthetic(Vec<String>),
+}
+
+/// Where the prompts come from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptSource {
+    /// One text for all.
+    Text(String),
+    /// A file.
+    File(PathBuf),
+    /// Made up, of exactly so many tokens.
+    Synthetic(u32),
+}
+
+/// When requests are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Each as soon as there is room among those in flight.
+    ClosedLoop,
+    /// At given times, whatever the server does.
+    OpenLoop {
+        /// Even or random.
+        arrivals: Arrivals,
+    },
+}
+
+/// One run, whole.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// The server's base URL.
+    pub url: String,
+    /// The chat endpoint's path, base path included.
+    pub path: String,
+    /// The model's name in requests; `None`: the one the server has.
+    pub model: Option<String>,
+    /// A folder of the model that may hold a tokenizer and preprocessor settings.
+    pub model_folder: Option<String>,
+    /// `--tokenizer`.
+    pub tokenizer: Option<String>,
+    /// Names of further headers; their values are secrets.
+    pub header_names: Vec<String>,
+    /// A key is sent.
+    pub has_api_key: bool,
+    /// `--cacert`.
+    pub cacert: Option<PathBuf>,
+    /// `--insecure`.
+    pub insecure: bool,
+    /// The images.
+    pub images: ImageSource,
+    /// How many of a folder's or the made-up images one request holds.
+    pub images_per_request: u32,
+    /// What stands first in a message.
+    pub order: PartOrder,
+    /// How images travel.
+    pub image_as: ImageAs,
+    /// What stands before a file's name in an image URL.
+    pub image_url_prefix: Option<String>,
+    /// Largest image accepted, bytes.
+    pub image_bytes_max: u64,
+    /// Scale images to this width and height.
+    pub resize: Option<(u32, u32)>,
+    /// Nothing before the measured requests, every image different.
+    pub cold: bool,
+    /// Prove that the image reaches the model.
+    pub image_proof: bool,
+    /// The prompts.
+    pub prompts: PromptSource,
+    /// Most tokens of an answer.
+    pub output_len: u64,
+    /// Always that many.
+    pub ignore_eos: bool,
+    /// The field that says so.
+    pub max_tokens_field: MaxTokensField,
+    /// Sampling temperature.
+    pub temperature: f64,
+    /// Further fields of every request.
+    pub extra_body: Map<String, Value>,
+    /// Usage on every event.
+    pub continuous_usage: bool,
+    /// When requests are sent.
+    pub schedule: Schedule,
+    /// Requests in flight at most; `None`: no cap.
+    pub max_concurrency: Option<u32>,
+    /// Requests of a round; `None`: as many as the duration allows.
+    pub requests: Option<u64>,
+    /// Arrivals per second.
+    pub request_rate: Option<f64>,
+    /// Shape of gamma-spaced arrivals.
+    pub burstiness: f64,
+    /// What happens over the cap.
+    pub over_cap: OverCap,
+    /// Stop sending after so many seconds.
+    pub duration_s: Option<f64>,
+    /// Rounds before.
+    pub warmup: u32,
+    /// Measured rounds.
+    pub rounds: u32,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Time limits, seconds.
+    pub limits_s: LimitsS,
+    /// Profiler on and off.
+    pub profile: bool,
+    /// What the log keeps.
+    pub detail: Detail,
+    /// What counts as a token.
+    pub definitions: Definitions,
+    /// Which clock.
+    pub clock: Clock,
+    /// Limits of a good request.
+    pub goodput: Vec<SloLimit>,
+}
+
+/// The time limits in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LimitsS {
+    /// Until a connection is open.
+    pub connect: f64,
+    /// Until the first token.
+    pub first_token: f64,
+    /// Without anything.
+    pub idle: f64,
+    /// Whole request.
+    pub total: f64,
+}
+
+/// What a plan must not show, and what is no part of it.
+#[derive(Clone)]
+pub struct Access {
+    /// The server.
+    pub target: Target,
+    /// Authorization and the user's headers. Secret.
+    pub headers: HeaderMap,
+    /// How far its certificate is checked.
+    pub tls: TlsOptions,
+}
+
+impl Plan {
+    /// Checks a command line.
+    ///
+    /// # Errors
+    /// [`PlanError`], before anything is sent or written.
+    pub fn new(args: &RunArgs) -> Result<(Self, Access), PlanError> {
+        let access = access(args)?;
+        let (model, model_folder) = model(args);
+        let (schedule, max_concurrency, requests) = load(args)?;
+        let plan = Self {
+            url: access.target.url().to_owned(),
+            path: access.target.path(&args.endpoint),
+            model,
+            model_folder,
+            tokenizer: args.tokenizer.clone(),
+            header_names: access.headers.keys().map(|name| name.as_str().to_owned()).collect(),
+            has_api_key: args.api_key.is_some(),
+            cacert: args.cacert.clone(),
+            insecure: args.insecure,
+            images: image_source(args)?,
+            images_per_request: args.images_per_request,
+            order: if args.image_first { PartOrder::ImageFirst } else { PartOrder::TextFirst },
+            image_as: args.image_as,
+            image_url_prefix: args.image_url_prefix.clone(),
+            image_bytes_max: args.max_image_bytes,
+            resize: args.resize.as_deref().map(resize).transpose()?,
+            cold: args.cold,
+            image_proof: args.image_proof,
+            prompts: match (&args.prompts, args.synthetic_prompt_tokens) {
+                (Some(file), _) => PromptSource::File(file.clone()),
+                (None, Some(tokens)) => PromptSource::Synthetic(tokens),
+                (None, None) => PromptSource::Text(args.prompt.clone()),
+            },
+            output_len: args.output_len,
+            ignore_eos: args.ignore_eos,
+            max_tokens_field: args.max_tokens_field,
+            temperature: at_least(args.temperature, 0.0, "--temperature")?,
+            extra_body: extra_body(args.extra_body.as_deref())?,
+            continuous_usage: args.continuous_usage,
+            schedule,
+            max_concurrency,
+            requests,
+            request_rate: args.request_rate,
+            burstiness: positive(args.burstiness, "--burstiness")?,
+            over_cap: args.over_cap,
+            duration_s: args.duration.map(|seconds| positive(seconds, "--duration")).transpose()?,
+            warmup: args.warmup,
+            rounds: args.num_rounds,
+            seed: args.seed,
+            limits_s: LimitsS {
+                connect: positive(args.connect_timeout, "--connect-timeout")?,
+                first_token: positive(args.first_token_timeout, "--first-token-timeout")?,
+                idle: positive(args.idle_timeout, "--idle-timeout")?,
+                total: positive(args.total_timeout, "--total-timeout")?,
+            },
+            profile: args.profile,
+            detail: args.detail.into(),
+            definitions: args.definitions.into(),
+            clock: args.clock.into(),
+            goodput: goodput(&args.goodput)?,
+        };
+        plan.check_together()?;
+        Ok((plan, access))
+    }
+
+    /// The time limits as durations.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(86_400));
+        Limits {
+            first_token: seconds(self.limits_s.first_token),
+            idle: seconds(self.limits_s.idle),
+            total: seconds(self.limits_s.total),
+        }
+    }
+
+    /// Limit for opening a connection.
+    #[must_use]
+    pub fn connect_limit(&self) -> Duration {
+        Duration::try_from_secs_f64(self.limits_s.connect).unwrap_or(Duration::from_secs(30))
+    }
+
+    /// Whether requests hold images.
+    #[must_use]
+    pub fn has_images(&self) -> bool {
+        self.images != ImageSource::None
+    }
+
+    fn check_together(&self) -> Result<(), PlanError> {
+        let refuse = |why: &str| Err(PlanError::Combination(why.to_owned()));
+        let from_files = matches!(self.images, ImageSource::Files(_) | ImageSource::Folder { .. });
+        if self.image_as != ImageAs::Base64 && (!from_files || self.resize.is_some() || self.cold) {
+            return refuse(
+                "--image-as file-url and url send files as they are: they need --image_path or --image_dir, and exclude --resize and --cold",
+            );
+        }
+        if self.image_proof && !self.has_images() {
+            return refuse("--image-proof needs an image: give --image_path, --image_dir or --synthetic-image");
+        }
+        if self.image_proof && self.image_as != ImageAs::Base64 {
+            return refuse("--image-proof sends an altered image, which only --image-as base64 can");
+        }
+        if self.cold && self.requests.is_none() {
+            return refuse(
+                "--cold makes every image before the run begins, so it needs --num-prompts beside --duration",
+            );
+        }
+        let prompts_differ = matches!(self.prompts, PromptSource::Synthetic(_) | PromptSource::File(_));
+        if self.cold && !self.has_images() && !prompts_differ {
+            return refuse("--cold without images needs prompts that differ: --synthetic-prompt-tokens or --prompts");
+        }
+        if self.requests.is_none() && matches!(self.prompts, PromptSource::Synthetic(_)) {
+            return refuse(
+                "--synthetic-prompt-tokens makes every prompt before the run begins, so it needs --num-prompts beside --duration",
+            );
+        }
+        Ok(())
+    }
+}
+
+fn access(args: &RunArgs) -> Result<Access, PlanError> {
+    let host = if args.host.contains(':') && !args.host.starts_with('[') {
+        format!("[{}]", args.host)
+    } else {
+        args.host.clone()
+    };
+    let url = args.base_url.clone().unwrap_or_else(|| format!("http://{host}:{}", args.port));
+    let target = Target::parse(&url)?.with_proxy_from_environment()?;
+    let mut headers = HeaderMap::new();
+    if let Some(key) = &args.api_key {
+        let refuse = |_| {
+            PlanError::Combination(
+                "--api-key (or OPENAI_API_KEY) holds characters that no header may: check for a line break at its end"
+                    .into(),
+            )
+        };
+        let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(refuse)?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    for header in &args.header {
+        // Only the name is shown: the value may be a secret.
+        let refuse = |name: &str, why: &str| PlanError::Value {
+            flag: "--header",
+            given: name.to_owned(),
+            why: format!("{why}; \"Name: value\" is expected"),
+        };
+        let (name, value) = header.split_once(':').ok_or_else(|| refuse("…", "there is no colon"))?;
+        let header_name = HeaderName::try_from(name.trim()).map_err(|_| refuse(name, "that is no header name"))?;
+        let mut value = HeaderValue::try_from(value.trim())
+            .map_err(|_| refuse(name, "its value holds characters that no header may"))?;
+        value.set_sensitive(true);
+        headers.append(header_name, value);
+    }
+    Ok(Access { target, headers, tls: TlsOptions { cacert: args.cacert.clone(), insecure: args.insecure } })
+}
+
+fn model(args: &RunArgs) -> (Option<String>, Option<String>) {
+    let given = (!args.model.is_empty()).then(|| args.model.clone());
+    (args.served_model_name.clone().or_else(|| given.clone()), given)
+}
+
+fn image_source(args: &RunArgs) -> Result<ImageSource, PlanError> {
+    // The script's default is an empty path; scripts pass it on.
+    let paths: Vec<PathBuf> = args.image_path.iter().filter(|path| !path.as_os_str().is_empty()).cloned().collect();
+    if let Some(path) = &args.image_dir {
+        return Ok(ImageSource::Folder { path: path.clone(), recursive: args.recursive });
+    }
+    if !args.synthetic_image.is_empty() {
+        for recipe in &args.synthetic_image {
+            recipe.parse::<Synthetic>()?;
+        }
+        return Ok(ImageSource::Synthetic(args.synthetic_image.clone()));
+    }
+    if !paths.is_empty() {
+        return Ok(ImageSource::Files(paths));
+    }
+    if args.no_image || args.prompts.is_some() {
+        return Ok(ImageSource::None);
+    }
+    Err(PlanError::Combination(
+        "no image was given: --image_path FILE, --image_dir FOLDER or --synthetic-image photo:1080x810 names one, --no-image sends text only".into(),
+    ))
+}
+
+/// Schedule, cap and number of requests.
+fn load(args: &RunArgs) -> Result<(Schedule, Option<u32>, Option<u64>), PlanError> {
+    if let Some(rate) = args.request_rate {
+        positive(rate, "--request-rate")?;
+        if args.num_prompts.is_none() && args.duration.is_none() {
+            return Err(PlanError::Combination(
+                "--request-rate needs --num-prompts or --duration: how long should it go on?".into(),
+            ));
+        }
+        return Ok((Schedule::OpenLoop { arrivals: args.arrivals }, args.max_concurrency, args.num_prompts));
+    }
+    let cap = args
+        .max_concurrency
+        .map_or(args.batch_size, |most| if args.batch_size == 1 { most } else { most.min(args.batch_size) });
+    let requests = match (args.num_prompts, args.duration) {
+        (Some(requests), _) => Some(requests),
+        (None, Some(_)) => None,
+        (None, None) => Some(u64::from(cap)),
+    };
+    Ok((Schedule::ClosedLoop, Some(cap), requests))
+}
+
+fn positive(value: f64, flag: &'static str) -> Result<f64, PlanError> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(value);
+    }
+    Err(PlanError::Value { flag, given: value.to_string(), why: "a number greater than 0 is expected".into() })
+}
+
+fn at_least(value: f64, least: f64, flag: &'static str) -> Result<f64, PlanError> {
+    if value.is_finite() && value >= least {
+        return Ok(value);
+    }
+    Err(PlanError::Value { flag, given: value.to_string(), why: format!("a number of at least {least} is expected") })
+}
+
+fn resize(given: &str) -> Result<(u32, u32), PlanError> {
+    let side = |text: &str| text.trim().parse::<u32>().ok().filter(|side| (1..=16_384).contains(side));
+    given.split_once(['x', 'X', '×']).and_then(|(w, h)| Some((side(w)?, side(h)?))).ok_or_else(|| PlanError::Value {
+        flag: "--resize",
+        given: given.to_owned(),
+        why: "width x height is expected, each from 1 to 16384, such as 1080x810".into(),
+    })
+}
+
+fn extra_body(given: Option<&str>) -> Result<Map<String, Value>, PlanError> {
+    let Some(given) = given else { return Ok(Map::new()) };
+    let refuse = |why: String| PlanError::Value {
+        flag: "--extra-body",
+        given: given.to_owned(),
+        why: format!("{why}; a JSON object such as '{{\"top_p\": 0.9}}' is expected"),
+    };
+    let value: Value = serde_json::from_str(given).map_err(|error| refuse(error.to_string()))?;
+    let Value::Object(fields) = value else { return Err(refuse("this is no object".into())) };
+    if let Some(name) = ["messages", "stream"].iter().find(|name| fields.contains_key(**name)) {
+        return Err(refuse(format!("{name:?} is the benchmark's own")));
+    }
+    Ok(fields)
+}
+
+/// `ttft:500 tpot:50`, names with or without `_ms`.
+pub(crate) fn goodput(given: &[String]) -> Result<Vec<SloLimit>, PlanError> {
+    let words = given.iter().flat_map(|word| word.split([' ', ',']).filter(|word| !word.is_empty()));
+    words
+        .map(|word| {
+            let names: Vec<&str> = METRICS.iter().map(|metric| metric.name.trim_end_matches("_ms")).collect();
+            let refuse = || PlanError::Value {
+                flag: "--goodput",
+                given: word.to_owned(),
+                why: format!("NAME:MS is expected, NAME one of {}", names.join(", ")),
+            };
+            let (name, max) = word.split_once(':').ok_or_else(refuse)?;
+            // vLLM's name for the end-to-end latency.
+            let name = if name == "e2el" { "e2e" } else { name };
+            let metric =
+                METRICS.iter().find(|metric| metric.name.trim_end_matches("_ms") == name.trim_end_matches("_ms"));
+            let max = max.parse::<f64>().ok().filter(|max| max.is_finite() && *max > 0.0);
+            match (metric, max) {
+                (Some(metric), Some(max)) => Ok(SloLimit { metric: metric.name.into(), max }),
+                _ => Err(refuse()),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use measure::Lang;
+
+    fn plan(words: &[&str]) -> Result<Plan, PlanError> {
+        let argv = std::iter::once(&"vlm-benchmark").chain(words).map(std::ffi::OsString::from);
+        let mut args = crate::cli::parse(argv, Lang::En).unwrap().run;
+        args.api_key = args.api_key.filter(|_| words.contains(&"--api-key"));
+        Plan::new(&args).map(|(plan, _)| plan)
+    }
+
+    fn check_refused(words: &[&str], part: &str) {
+        let text = plan(words).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(text.contains(part), "{words:?}: {text:?} lacks {part:?}");
+    }
+
+    #[test]
+    fn how_many_are_sent_and_how_many_at_once() {
+        let load = |words: &[&str]| {
+            let plan = plan(&[words, &["--no-image"]].concat()).unwrap();
+            (plan.max_concurrency, plan.requests)
+        };
+        assert_eq!(load(&[]), (Some(1), Some(1)));
+        assert_eq!(load(&["--batch_size", "8"]), (Some(8), Some(8)));
+        assert_eq!(load(&["--batch_size", "8", "--num-prompts", "100"]), (Some(8), Some(100)));
+        assert_eq!(load(&["--max-concurrency", "4", "--num-prompts", "9"]), (Some(4), Some(9)));
+        assert_eq!(load(&["--duration", "5"]), (Some(1), None));
+        assert_eq!(load(&["--request-rate", "2", "--num-prompts", "9"]), (None, Some(9)));
+        assert_eq!(load(&["--request-rate", "2", "--num-prompts", "9", "--max-concurrency", "3"]), (Some(3), Some(9)));
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_said() {
+        check_refused(&[], "no image was given");
+        check_refused(&["--image_path", ""], "no image was given");
+        check_refused(&["--no-image", "--request-rate", "5"], "--num-prompts or --duration");
+        check_refused(&["--no-image", "--request-rate", "0", "--num-prompts", "1"], "--request-rate");
+        check_refused(&["--no-image", "--extra-body", "[1]"], "JSON object");
+        check_refused(&["--no-image", "--extra-body", "{\"stream\":false}"], "benchmark's own");
+        check_refused(&["--no-image", "--goodput", "speed:5"], "NAME one of ttft");
+        check_refused(&["--no-image", "--base-url", "ftp://x"], "http and https");
+        check_refused(&["--no-image", "--cold"], "--cold without images");
+        check_refused(&["--no-image", "--image-proof"], "--image-proof needs an image");
+        check_refused(&["--image_path", "a", "--resize", "0x5"], "width x height");
+        check_refused(&["--synthetic-image", "photo:1x"], "photo");
+        check_refused(&["--no-image", "--header", "novalue"], "Name: value");
+        check_refused(&["--no-image", "--idle-timeout", "0"], "--idle-timeout");
+    }
+
+    #[test]
+    fn no_secret_is_in_a_plan() {
+        let plan = plan(&[
+            "--no-image",
+            "--api-key",
+            "sesame",
+            "--header",
+            "x-key: sesame",
+            "--base-url",
+            "http://u:sesame@h",
+        ])
+        .unwrap();
+        let json = serde_json::to_string(&plan).unwrap();
+        assert!(!json.contains("sesame"), "{json}");
+        assert!(json.contains("x-key"));
+    }
+
+    #[test]
+    fn goodput_limits() {
+        let plan = plan(&["--no-image", "--goodput", "ttft:500", "e2el:10000"]).unwrap();
+        let names: Vec<(&str, f64)> = plan.goodput.iter().map(|limit| (limit.metric.as_str(), limit.max)).collect();
+        assert_eq!(names, [("ttft_ms", 500.0), ("e2e_ms", 10000.0)]);
+    }
+}

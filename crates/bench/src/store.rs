@@ -1,0 +1,188 @@
+//! The run's folder: `run.jsonl` as the requests end, the rest at the end.
+
+use measure::{Detail, Footer, Header, Line, RequestRecord, RunLog, RunSummary, Summarise};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Records reach the disk at least this often.
+const FLUSH_EVERY: Duration = Duration::from_millis(500);
+
+/// The name of the log in a run's folder.
+pub const LOG_NAME: &str = "run.jsonl";
+
+/// Why a folder cannot be used or a file not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The folder holds a run already.
+    #[error("{0} holds a run already, and nothing measured is overwritten: give another --output-dir")]
+    Occupied(PathBuf),
+    /// No folder for the user's state.
+    #[error("no folder for the run's files: HOME is not set; give --output-dir, or --no-save")]
+    NoHome,
+    /// The system refuses.
+    #[error("{path}: {why}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's words.
+        why: std::io::Error,
+    },
+}
+
+fn io_error(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + '_ {
+    move |why| StoreError::Io { path: path.to_owned(), why }
+}
+
+/// A run's folder, open for writing.
+pub struct Store {
+    folder: PathBuf,
+    log: BufWriter<File>,
+    flushed: Instant,
+    detail: Detail,
+}
+
+impl Store {
+    /// Makes the folder and begins the log.
+    ///
+    /// # Errors
+    /// [`StoreError`], before anything is sent.
+    pub fn create(folder: PathBuf, header: &Header) -> Result<Self, StoreError> {
+        let path = folder.join(LOG_NAME);
+        if path.exists() {
+            return Err(StoreError::Occupied(folder));
+        }
+        std::fs::create_dir_all(&folder).map_err(io_error(&folder))?;
+        let file = File::options().write(true).create_new(true).open(&path).map_err(io_error(&path))?;
+        let mut store = Self { folder, log: BufWriter::new(file), flushed: Instant::now(), detail: header.detail };
+        store.line(&Line::Header(Box::new(header.clone())))?;
+        store.flush()?;
+        Ok(store)
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Appends a request, at the detail asked for.
+    ///
+    /// # Errors
+    /// When the system refuses to write.
+    pub fn record(&mut self, record: &RequestRecord) -> Result<(), StoreError> {
+        let mut record = record.clone();
+        if self.detail == Detail::Summary {
+            record.events.clear();
+        }
+        self.line(&Line::Request(Box::new(record)))?;
+        self.tick()
+    }
+
+    /// Flushes when it is time.
+    ///
+    /// # Errors
+    /// When the system refuses to write.
+    pub fn tick(&mut self) -> Result<(), StoreError> {
+        if self.flushed.elapsed() >= FLUSH_EVERY { self.flush() } else { Ok(()) }
+    }
+
+    /// Ends the log and writes `summary.json`, `requests.csv`, `block.txt` and, if asked for, `vllm-bench.json`.
+    ///
+    /// # Errors
+    /// When the system refuses to write.
+    pub fn finish(
+        &mut self,
+        footer: &Footer,
+        log: &RunLog,
+        summary: &RunSummary,
+        how: &Summarise,
+        extras: &Extras,
+    ) -> Result<(), StoreError> {
+        self.line(&Line::Footer(Box::new(footer.clone())))?;
+        self.flush()?;
+        self.write("block.txt", measure::block(summary).as_bytes())?;
+        self.write("summary.json", &pretty(summary))?;
+        self.write("requests.csv", &csv_bytes(&measure::requests_csv(log, how), extras.bom))?;
+        if let Some(date) = &extras.vllm_date {
+            self.write("vllm-bench.json", &pretty(&measure::vllm_json(log, summary, how, date)))?;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &Line) -> Result<(), StoreError> {
+        let path = self.folder.join(LOG_NAME);
+        serde_json::to_writer(&mut self.log, line)
+            .map_err(std::io::Error::from)
+            .and_then(|()| self.log.write_all(b"\n"))
+            .map_err(io_error(&path))
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.flushed = Instant::now();
+        self.log.flush().map_err(io_error(&self.folder.join(LOG_NAME)))
+    }
+
+    /// A whole file at once: under another name first, so that no half file ever has the real one.
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let (path, draft) = (self.folder.join(name), self.folder.join(format!(".{name}.part")));
+        std::fs::write(&draft, bytes).and_then(|()| std::fs::rename(&draft, &path)).map_err(io_error(&path))
+    }
+}
+
+/// What a run's folder may hold beyond the usual.
+#[derive(Debug, Clone, Default)]
+pub struct Extras {
+    /// Byte order mark in the CSV.
+    pub bom: bool,
+    /// The date in the JSON of vllm bench serve; `None`: that file is not written.
+    pub vllm_date: Option<String>,
+}
+
+/// Indented JSON with a line end.
+#[must_use]
+pub fn pretty(value: &impl serde::Serialize) -> Vec<u8> {
+    // Our own types always have a JSON form.
+    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
+/// CSV (RFC 4180), with a byte order mark for Excel if asked for.
+#[must_use]
+pub fn csv_bytes(rows: &[Vec<String>], bom: bool) -> Vec<u8> {
+    let mut bytes = if bom { "\u{feff}".as_bytes().to_vec() } else { Vec::new() };
+    let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(&mut bytes);
+    for row in rows {
+        // A Vec never refuses.
+        let _ = writer.write_record(row);
+    }
+    let _ = writer.flush();
+    drop(writer);
+    bytes
+}
+
+/// A new folder in the user's state folder (XDG base directories): `vlm-benchmark/runs/<time>-<process>`.
+///
+/// # Errors
+/// When there is no home.
+pub fn default_folder(stamp: &str) -> Result<PathBuf, StoreError> {
+    let from = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = from("XDG_STATE_HOME")
+        .or_else(|| from("HOME").map(|home| home.join(".local/state")))
+        .ok_or(StoreError::NoHome)?;
+    Ok(state.join("vlm-benchmark/runs").join(format!("{stamp}-{}", std::process::id())))
+}
+
+/// Reads a run's log from its folder, or from the file itself.
+///
+/// # Errors
+/// A line that says what was given and what is expected.
+pub fn read_run(path: &Path) -> anyhow::Result<RunLog> {
+    use anyhow::Context;
+    let file = if path.is_dir() { path.join(LOG_NAME) } else { path.to_owned() };
+    let bytes = std::fs::read(&file)
+        .with_context(|| format!("{}: a run's folder, or its run.jsonl, is expected", file.display()))?;
+    RunLog::parse(&String::from_utf8_lossy(&bytes)).with_context(|| file.display().to_string())
+}

@@ -1,0 +1,122 @@
+//! Where prompts come from: the flag, a file, or made up.
+
+use super::WorkloadError;
+use crate::plan::{Plan, PromptSource};
+use crate::tokens::Loaded;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// The most a file of prompts may hold, bytes.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// One prompt, with what a line of a file may add.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub(super) prompt: String,
+    pub(super) images: Vec<PathBuf>,
+    pub(super) output_len: Option<u64>,
+}
+
+/// The prompts in their order, at least one.
+pub(super) fn read(plan: &Plan, tokenizer: Option<&Loaded>, wanted: u64) -> Result<Vec<Entry>, WorkloadError> {
+    let plain = |prompt: String| Entry { prompt, images: Vec::new(), output_len: None };
+    match &plan.prompts {
+        PromptSource::Text(text) => Ok(vec![plain(text.clone())]),
+        PromptSource::Synthetic(tokens) => {
+            let tokenizer = tokenizer.ok_or(WorkloadError::NoTokenizer)?;
+            (0..wanted).map(|i| Ok(plain(tokenizer.synthetic_text(*tokens, plan.seed, i)?))).collect()
+        }
+        PromptSource::File(path) => {
+            let refuse = |why: String| WorkloadError::Prompts { path: path.display().to_string(), why };
+            let size = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?.len();
+            if size > FILE_BYTES_MAX {
+                return Err(refuse(format!("it has {size} bytes; at most {FILE_BYTES_MAX} are read")));
+            }
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| refuse(format!("{error}; UTF-8 text is expected, one prompt a line, or JSONL")))?;
+            parse(&text, path.parent().unwrap_or(Path::new(""))).map_err(refuse)
+        }
+    }
+}
+
+/// Text with one prompt a line, or JSONL when the first line that is not empty begins with a brace.
+fn parse(text: &str, folder: &Path) -> Result<Vec<Entry>, String> {
+    let text = text.trim_start_matches('\u{feff}');
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let is_json = lines.clone().next().is_some_and(|(_, line)| line.trim_start().starts_with('{'));
+    let entries: Vec<Entry> = if is_json {
+        lines
+            .map(|(number, line)| json_line(line, folder).map_err(|why| format!("line {}: {why}", number + 1)))
+            .collect::<Result<_, _>>()?
+    } else {
+        lines
+            .map(|(_, line)| Entry { prompt: line.trim_end().to_owned(), images: Vec::new(), output_len: None })
+            .collect()
+    };
+    if entries.is_empty() {
+        return Err("it holds no prompt; one a line, or JSONL with \"prompt\" is expected".into());
+    }
+    Ok(entries)
+}
+
+fn json_line(line: &str, folder: &Path) -> Result<Entry, String> {
+    let value: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let prompt = value.get("prompt").and_then(Value::as_str).ok_or("a \"prompt\" of text is expected")?;
+    let path = |value: &Value| {
+        let given = Path::new(value.as_str().ok_or("\"image\" must be a path or a list of paths")?);
+        // A relative path counts from the file's own folder; from the working folder where it is not there.
+        let beside = folder.join(given);
+        Ok::<_, String>(if beside.exists() { beside } else { given.to_owned() })
+    };
+    let images = match value.get("image").or_else(|| value.get("images")) {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(paths)) => paths.iter().map(path).collect::<Result<_, _>>()?,
+        Some(one) => vec![path(one)?],
+    };
+    let output_len = match value.get("output_len").or_else(|| value.get("output_tokens")) {
+        None | Some(Value::Null) => None,
+        Some(number) => Some(number.as_u64().ok_or("\"output_len\" must be a whole number")?),
+    };
+    Ok(Entry { prompt: prompt.to_owned(), images, output_len })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, want: &[(&str, &[&str], Option<u64>)]) {
+        let entries = parse(text, Path::new("/nowhere")).unwrap();
+        let got: Vec<(&str, Vec<&str>, Option<u64>)> = entries
+            .iter()
+            .map(|entry| {
+                let images = entry.images.iter().filter_map(|path| path.to_str()).collect();
+                (entry.prompt.as_str(), images, entry.output_len)
+            })
+            .collect();
+        let want: Vec<_> = want.iter().map(|(prompt, images, len)| (*prompt, images.to_vec(), *len)).collect();
+        assert_eq!(got, want, "{text}");
+    }
+
+    #[test]
+    fn lines_and_json_lines() {
+        check("请描述图片\n\nsecond \r\n", &[("请描述图片", &[], None), ("second", &[], None)]);
+        check(
+            "\u{feff}{\"prompt\":\"a\"}\n{\"prompt\":\"b\",\"image\":\"x.png\",\"output_len\":7}\n",
+            &[("a", &[], None), ("b", &["x.png"], Some(7))],
+        );
+        check("{\"prompt\":\"a\",\"image\":[\"x\",\"y\"],\"output_tokens\":3}", &[("a", &["x", "y"], Some(3))]);
+    }
+
+    #[test]
+    fn bad_lines_are_named() {
+        for (text, part) in [
+            ("", "no prompt"),
+            ("{\"prompt\":1}", "line 1"),
+            ("{\"prompt\":\"a\"}\n\n{", "line 3"),
+            ("{\"prompt\":\"a\",\"output_len\":-1}", "whole number"),
+        ] {
+            let why = parse(text, Path::new("")).unwrap_err();
+            assert!(why.contains(part), "{text:?}: {why}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Bodies and turns.
+
+use super::*;
+use measure::Lang;
+
+fn plan(words: &str) -> Plan {
+    let argv = std::iter::once("vlm-benchmark").chain(words.split_whitespace()).map(std::ffi::OsString::from);
+    let mut args = crate::cli::parse(argv, Lang::En).unwrap().run;
+    args.api_key = None;
+    Plan::new(&args).unwrap().0
+}
+
+fn json(parts: &BodyParts) -> Value {
+    serde_json::from_slice(&parts.joined()).unwrap()
+}
+
+#[test]
+fn the_request_of_the_script() {
+    let plan = plan("--image_path x --prompt 请描述图片 --ignore-eos --output_len 512");
+    let url = Bytes::from_static(b"data:image/png;base64,AAAA");
+    let body = body(&plan, "m", "请描述图片", 512, &[url]);
+    assert_eq!(
+        String::from_utf8(body.joined()).unwrap(),
+        r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"请描述图片"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}],"temperature":0.0,"max_tokens":512,"stream":true,"stream_options":{"include_usage":true},"ignore_eos":true}"#
+    );
+    assert_eq!(body.len(), body.joined().len() as u64);
+}
+
+#[test]
+fn extras_only_when_a_flag_asks() {
+    let text = |words: &str| String::from_utf8(body(&plan(words), "m", "p", 1, &[]).joined()).unwrap();
+    assert!(!text("--no-image").contains("ignore_eos"));
+    assert!(text("--no-image --max-tokens-field max_completion_tokens").contains("\"max_completion_tokens\":1"));
+    assert!(!text("--no-image --max-tokens-field max_completion_tokens").contains("\"max_tokens\""));
+    assert!(text("--no-image --continuous-usage").contains("\"continuous_usage_stats\":true"));
+    let extra = json(&body(&plan("--no-image --extra-body {\"top_k\":1,\"temperature\":0.5}"), "m", "p", 1, &[]));
+    assert_eq!((&extra["top_k"], &extra["temperature"]), (&1.into(), &0.5.into()));
+}
+
+#[test]
+fn a_prompt_that_holds_the_stand_in_does_no_harm() {
+    for order in ["", "--image-first"] {
+        let plan = plan(&format!("--image_path x {order}"));
+        let prompt = "@@image @@image@ \"quoted\"";
+        let url = Bytes::from_static(b"data:x");
+        let value = json(&body(&plan, "m", prompt, 1, &[url.clone(), url]));
+        let content = value["messages"][0]["content"].as_array().unwrap().clone();
+        let texts: Vec<&Value> = content.iter().filter(|part| part["type"] == "text").collect();
+        assert_eq!((content.len(), &texts[0]["text"]), (3, &prompt.into()));
+        assert_eq!(content[if order.is_empty() { 0 } else { 2 }]["type"], "text");
+        assert_eq!(content.iter().filter(|part| part["image_url"]["url"] == "data:x").count(), 2);
+    }
+}
+
+#[test]
+fn images_are_shared_not_copied() {
+    let plan = plan("--image_path x --num-prompts 1000");
+    let url = Bytes::from(vec![b'A'; 1000]);
+    let bodies: Vec<BodyParts> = (0..3).map(|_| body(&plan, "m", "p", 1, std::slice::from_ref(&url))).collect();
+    assert_eq!(bodies.iter().map(BodyParts::len).max(), bodies.iter().map(BodyParts::len).min());
+    // A shared buffer is never unique while a body holds it.
+    assert!(!url.is_unique());
+}
+
+#[test]
+fn cold_requests_hold_different_images_and_the_warm_up_its_own() {
+    let plan = plan("--synthetic-image noise:28x28 --cold --num-prompts 3 --num_rounds 2 --warmup 1");
+    let workload = Workload::new(&plan, "m", None, 7).unwrap();
+    assert_eq!((workload.measured.len(), workload.warmup.len()), (6, 3));
+    let digests: std::collections::HashSet<&str> = workload.images.iter().map(|image| image.sha256.as_str()).collect();
+    assert_eq!(digests.len(), 9);
+    let sizes: std::collections::HashSet<(u32, u32)> = workload.images.iter().map(|i| (i.width, i.height)).collect();
+    assert_eq!(sizes.len(), 1);
+}
+
+#[test]
+fn turns_of_prompts_and_images() {
+    let plan =
+        plan("--synthetic-image noise:28x28 --synthetic-image noise:56x28 --num-prompts 5 --images-per-request 3");
+    let workload = Workload::new(&plan, "m", None, 0).unwrap();
+    let turns: Vec<&[u32]> = workload.measured.iter().map(|item| item.images.as_slice()).collect();
+    assert_eq!(turns, [&[0, 1, 0][..], &[1, 0, 1][..]]);
+    assert_eq!(workload.images.len(), 2);
+}
+
+#[test]
+fn least_common_multiples() {
+    for (a, b, want) in [(1, 1, 1), (4, 6, 12), (5, 1, 5), (3, 7, 21)] {
+        assert_eq!(lcm(a, b), want);
+    }
+}

@@ -1,0 +1,126 @@
+//! What a reader must know before trusting a figure: a closed list, each with its cause and a remedy.
+
+use crate::lang::Lang;
+use serde::{Deserialize, Serialize};
+
+/// One caution.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each variant's sentence in `text` says what it is and what its fields hold")]
+pub enum Caution {
+    Incomplete { by: String, planned: u64, ended: u64 },
+    Survivors { complete: u64, failed: u64 },
+    FewRequests { n: u64 },
+    RepeatsAccuracyRequest { cached_tokens: Option<u64> },
+    AllRequestsEqual { n: u64 },
+    CachedTokens { tokens: u64, of: u64 },
+    OutputLength { asked: u64, different: u64, of: u64 },
+    NoUsage { requests: u64, retokenised: bool },
+    TextTokensUnknown,
+    EmptyEventsLeftOut { events: u64 },
+    ManyEventsPerRead { share: f64 },
+    ManyTokensPerEvent { mean: f64 },
+    Degenerate { requests: u64, head: String },
+    UsageBelowText { prompt: u64, text: u64 },
+    ImageTokens { billed_beyond_text: u64, expected: u64 },
+    ImageTurned { name: String, stored: (u32, u32), seen: (u32, u32) },
+    ImageTruncated { name: String },
+    CountsDiffer { server: u64, client: u64 },
+    FewerImagesBilled { images: u64, expected: u64, billed_beyond_text: u64 },
+    Proxy { proxy: String },
+    WallClockStep { ns: i64 },
+    KernelClockMissing { requests: u64, of: u64 },
+    LateSends { p99_ms: f64 },
+    NotSent { requests: u64 },
+    Reopened { connections: u64 },
+    ProofNotSeen,
+    ProofUnexpectedSize { billed: u64, expected: u64 },
+    ProofWithoutEffect,
+    ProofUnknown,
+    OlderDefinitions,
+}
+
+impl Caution {
+    /// Cause and remedy, one line.
+    #[must_use]
+    pub fn text(&self, lang: Lang) -> String {
+        match lang {
+            Lang::En => self.english(),
+            Lang::Zh => self.chinese(),
+        }
+    }
+
+    fn english(&self) -> String {
+        match self {
+            Self::Incomplete { by, planned, ended } => format!("INCOMPLETE: the run was stopped by {by} after {ended} of {planned} requests; the figures are those of the requests that ended"),
+            Self::Survivors { complete, failed } => format!("{failed} of {} requests failed: the figures are those of the {complete} that completed; look at the causes below before comparing", complete + failed),
+            Self::FewRequests { n } => format!("n = {n}: mean, median and P99 of {n} request{} say little about the next one; use --num-prompts for more", if *n == 1 { "" } else { "s" }),
+            Self::RepeatsAccuracyRequest { cached_tokens: Some(cached) } => format!("the measured requests repeat the request sent before them: the server answered {cached} prompt tokens from its cache, so TTFT is that of a warm cache; --cold sends none before and makes the images different"),
+            Self::RepeatsAccuracyRequest { cached_tokens: None } => "the measured requests repeat the request sent before them: a server with a prefix or image cache answers from it, so TTFT may be that of a warm cache; --cold sends none before and makes the images different".into(),
+            Self::AllRequestsEqual { n } => format!("all {n} measured requests are equal: a prefix or image cache serves all but the first; --cold, --image_dir or --prompts make them differ"),
+            Self::CachedTokens { tokens, of } => format!("the server answered {tokens} of {of} prompt tokens from its cache"),
+            Self::OutputLength { asked, different, of } => format!("--ignore-eos asked for {asked} tokens, but {different} of {of} requests generated another number: does the server honour ignore_eos? Do not compare these figures at equal length"),
+            Self::NoUsage { requests, retokenised: true } => format!("the server sent no usage for {requests} requests: their output tokens were counted by the client over the whole text"),
+            Self::NoUsage { requests, retokenised: false } => format!("the server sent no usage for {requests} requests, and no tokenizer is at hand: their output tokens are unknown, so TPOT and token rates are n/a; give --tokenizer"),
+            Self::TextTokensUnknown => "the tokens of the prompt's text are unknown (no tokenizer found, and the server has no /tokenize): Total input tokens and Total Token throughput are n/a; give --tokenizer FOLDER".into(),
+            Self::EmptyEventsLeftOut { events } => format!("{events} empty events were not counted as tokens: with them there would be more token events than tokens billed"),
+            Self::ManyEventsPerRead { share } => format!("{:.0} % of the token events came together with the one before: the server, a proxy or the network batches events, so single ITL values mean little (TPOT holds)", share * 100.0),
+            Self::ManyTokensPerEvent { mean } => format!("an event brings {mean:.1} tokens on average: ITL (event) is not the time of a token; read TPOT or ITL (token)"),
+            Self::Degenerate { requests, head } => format!("degenerate output in {requests} requests (one piece of text over and over, or log probabilities that are no numbers), beginning {head:?}: check dtype and the model's weights before using these figures"),
+            Self::UsageBelowText { prompt, text } => format!("the server billed {prompt} prompt tokens, fewer than the {text} of the text alone: its count cannot be right, or the prompt was cut"),
+            Self::ImageTokens { billed_beyond_text, expected } => format!("the server billed {billed_beyond_text} tokens beyond the text where the image alone should make {expected}: other pixel limits, another model, or the image did not reach the model; --image-proof tells"),
+            Self::ImageTurned { name, stored, seen } => format!("{name}: its EXIF orientation turns the picture: stored {}×{}, a server that honours it sees {}×{}", stored.0, stored.1, seen.0, seen.1),
+            Self::ImageTruncated { name } => format!("{name}: the file ends before its picture does; it is sent as it is"),
+            Self::CountsDiffer { server, client } => format!("output tokens: the server billed {server}, the client counts {client} in the text"),
+            Self::FewerImagesBilled { images, expected, billed_beyond_text } => format!("{images} images should make {expected} tokens, and the server billed {billed_beyond_text} beyond the text: it may have used only some of them"),
+            Self::Proxy { proxy } => format!("requests went through the proxy {proxy}: its time is in every figure; set NO_PROXY to leave it out"),
+            Self::WallClockStep { ns } => format!("the wall clock moved by {:.3} ms during the run: the kernel's times were not used", *ns as f64 / 1e6),
+            Self::KernelClockMissing { requests, of } => format!("{requests} of {of} requests have events without the kernel's time: our own reads were used for them throughout"),
+            Self::LateSends { p99_ms } => format!("the client sent late (P99 {p99_ms:.2} ms after it should have): it or the machine is overloaded; lower the rate or free a core"),
+            Self::NotSent { requests } => format!("{requests} requests were never sent (see causes)"),
+            Self::Reopened { connections } => format!("{connections} idle connections were opened anew before their requests; that time is in no figure"),
+            Self::ProofNotSeen => "image proof: NOT SEEN: the server billed no tokens for the image; is this a vision model, and does the template keep the image?".into(),
+            Self::ProofUnexpectedSize { billed, expected } => format!("image proof: UNEXPECTED SIZE: billed {billed} tokens for images that should make {expected} (+2 to 4 each): other pixel limits, or another preprocessor"),
+            Self::ProofWithoutEffect => "image proof: BILLED, BUT WITHOUT EFFECT: another picture of the same size changed neither the answer nor its log probabilities".into(),
+            Self::ProofUnknown => "image proof: the server tells too little to judge (no usage)".into(),
+            Self::OlderDefinitions => "figures by --definitions vllm: role and finish events count as tokens, so TTFT is early and the mean ITL too small; not comparable with the standard definitions".into(),
+        }
+    }
+
+    fn chinese(&self) -> String {
+        match self {
+            Self::Incomplete { by, planned, ended } => format!("未完成：测试被 {by} 中止，计划 {planned} 个请求只结束了 {ended} 个；以下数字仅代表已结束的请求"),
+            Self::Survivors { complete, failed } => format!("{} 个请求中有 {failed} 个失败：数字只代表成功的 {complete} 个；比较之前请先看下面的失败原因", complete + failed),
+            Self::FewRequests { n } => format!("n = {n}：{n} 个请求的均值、中位数和 P99 说明不了什么；用 --num-prompts 增加请求数"),
+            Self::RepeatsAccuracyRequest { cached_tokens: Some(cached) } => format!("测量请求与之前发送的请求相同：服务端有 {cached} 个输入 token 来自缓存，TTFT 是热缓存的结果；--cold 不预先发送且每张图不同"),
+            Self::RepeatsAccuracyRequest { cached_tokens: None } => "测量请求与之前发送的请求相同：带前缀缓存或图像缓存的服务端会直接命中，TTFT 可能是热缓存的结果；--cold 不预先发送且每张图不同".into(),
+            Self::AllRequestsEqual { n } => format!("{n} 个测量请求完全相同：除第一个外都可能命中缓存；用 --cold、--image_dir 或 --prompts 使其不同"),
+            Self::CachedTokens { tokens, of } => format!("服务端 {of} 个输入 token 中有 {tokens} 个来自缓存"),
+            Self::OutputLength { asked, different, of } => format!("--ignore-eos 要求 {asked} 个 token，但 {of} 个请求中有 {different} 个长度不同：服务端是否支持 ignore_eos？不可按等长比较"),
+            Self::NoUsage { requests, retokenised: true } => format!("服务端对 {requests} 个请求没有返回 usage：输出 token 数由客户端对完整文本统计"),
+            Self::NoUsage { requests, retokenised: false } => format!("服务端对 {requests} 个请求没有返回 usage，也没有分词器：输出 token 数未知，TPOT 与吞吐为 n/a；请给出 --tokenizer"),
+            Self::TextTokensUnknown => "提示文本的 token 数未知（没有找到分词器，服务端也没有 /tokenize）：Total input tokens 与 Total Token throughput 为 n/a；请给出 --tokenizer 目录".into(),
+            Self::EmptyEventsLeftOut { events } => format!("有 {events} 个空事件未计为 token：否则 token 事件会多于服务端计费的 token 数"),
+            Self::ManyEventsPerRead { share } => format!("{:.0} % 的 token 事件与前一个同时到达：服务端、代理或网络合并了事件，单个 ITL 意义不大（TPOT 仍有效）", share * 100.0),
+            Self::ManyTokensPerEvent { mean } => format!("平均每个事件带来 {mean:.1} 个 token：ITL（按事件）不是单 token 时间；请看 TPOT 或 ITL（按 token）"),
+            Self::Degenerate { requests, head } => format!("{requests} 个请求的输出异常（同一片段不断重复，或 logprob 不是数字），开头为 {head:?}：使用这些数字前请检查 dtype 和模型权重"),
+            Self::UsageBelowText { prompt, text } => format!("服务端计费 {prompt} 个输入 token，少于文本本身的 {text} 个：计数有误，或提示被截断"),
+            Self::ImageTokens { billed_beyond_text, expected } => format!("服务端在文本之外计费 {billed_beyond_text} 个 token，而图像本身应为 {expected} 个：像素上限不同、模型不同，或图像没有送到模型；用 --image-proof 判断"),
+            Self::ImageTurned { name, stored, seen } => format!("{name}：EXIF 方向会旋转图片：存储为 {}×{}，遵循该标记的服务端看到 {}×{}", stored.0, stored.1, seen.0, seen.1),
+            Self::ImageTruncated { name } => format!("{name}：文件不完整；按原样发送"),
+            Self::CountsDiffer { server, client } => format!("输出 token 数：服务端计费 {server}，客户端统计文本为 {client}"),
+            Self::FewerImagesBilled { images, expected, billed_beyond_text } => format!("{images} 张图应为 {expected} 个 token，服务端在文本之外只计费 {billed_beyond_text} 个：可能只用了其中一部分"),
+            Self::Proxy { proxy } => format!("请求经过代理 {proxy}：所有数字都包含它的时间；设置 NO_PROXY 可绕过"),
+            Self::WallClockStep { ns } => format!("测试期间系统时钟变动了 {:.3} ms：没有使用内核时间", *ns as f64 / 1e6),
+            Self::KernelClockMissing { requests, of } => format!("{of} 个请求中有 {requests} 个缺少内核时间：这些请求全程使用程序自己的读取时间"),
+            Self::LateSends { p99_ms } => format!("客户端发送迟到（P99 晚 {p99_ms:.2} ms）：客户端或机器过载；请降低速率或让出一个核"),
+            Self::NotSent { requests } => format!("有 {requests} 个请求从未发送（见原因）"),
+            Self::Reopened { connections } => format!("有 {connections} 个空闲连接在请求前重新建立；该时间不计入任何数字"),
+            Self::ProofNotSeen => "图像验证：未看到图像：服务端没有为图像计费；这是视觉模型吗？模板是否保留了图像？".into(),
+            Self::ProofUnexpectedSize { billed, expected } => format!("图像验证：尺寸不符：图像计费 {billed} 个 token，应为 {expected} 个（每张再加 2 到 4 个）：像素上限或预处理不同"),
+            Self::ProofWithoutEffect => "图像验证：计费了但没有作用：换一张同尺寸的图片，答案和 logprob 都没有变化".into(),
+            Self::ProofUnknown => "图像验证：服务端信息不足，无法判断（没有 usage）".into(),
+            Self::OlderDefinitions => "使用 --definitions vllm：角色事件和结束事件也计为 token，TTFT 偏早，ITL 均值偏小；不可与标准定义的数字比较".into(),
+        }
+    }
+}

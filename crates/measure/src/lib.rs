@@ -1,0 +1,37 @@
+//! What a benchmark run means: records → metrics → summary → report.
+//!
+//! Pure: everything here is computed from the raw records of a run. It must not know sockets, files, clocks or how a
+//! request is sent. A missing value is `None` and is counted; it never enters a figure as 0.
+
+mod block;
+mod caution;
+mod csv;
+mod estimate;
+pub mod image;
+mod lang;
+mod metric;
+pub mod parse_log;
+mod record;
+mod runlog;
+mod sample;
+mod story;
+mod summary;
+mod timeline;
+mod vllm_json;
+
+pub use block::block;
+pub use caution::Caution;
+pub use csv::requests_csv;
+pub use estimate::{Estimate, Interval};
+pub use lang::Lang;
+pub use metric::{METRICS, Metric};
+pub use record::{Connection, Degenerate, EventKind, EventStamp, Outcome, Phase, RequestRecord, TimeLimit, TokenUsage};
+pub use runlog::{
+    ClientFacts, Clocks, Detail, Footer, Header, ImageProof, Line, LogError, PromptFacts, ProofVerdict, RunLog,
+    SCHEMA_VERSION, ServerFacts, TextTokens,
+};
+pub use sample::Sample;
+pub use story::story;
+pub use summary::{Counts, Goodput, MetricSummary, RunSummary, SloLimit, Summarise, Throughput, Totals};
+pub use timeline::{Clock, Definitions, Timeline};
+pub use vllm_json::vllm_json;

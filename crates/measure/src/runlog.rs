@@ -1,0 +1,279 @@
+//! The log of a run: one JSON object a line. A header, the records as they end, a footer. A run that was killed has no
+//! footer and at most one torn last line; everything before it is read.
+
+use crate::image::ImageFacts;
+use crate::record::RequestRecord;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Version of the log and of the summary. It rises when a reader of the older form would misread the newer one.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// How much of each request is kept on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Detail {
+    /// No events and no answers.
+    Summary,
+    /// Every event's time, kind and size.
+    #[default]
+    Stamps,
+    /// The same and the answers.
+    Text,
+}
+
+/// The first line: what was measured, with what, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// [`SCHEMA_VERSION`] of the writer.
+    pub schema: u32,
+    /// Name and version of the client.
+    pub tool: String,
+    /// When the run began, UTC, RFC 3339.
+    pub started: String,
+    /// The user's name for the run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub label: Option<String>,
+    /// The card, as the user named it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub card: Option<String>,
+    /// Its driver, as the user named it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub driver: Option<String>,
+    /// The full plan of the run, secrets left out.
+    pub plan: Value,
+    /// Whether the end token was to be ignored.
+    pub ignore_eos: bool,
+    /// How much of each request is kept.
+    pub detail: Detail,
+    /// What the server says of itself.
+    pub server: ServerFacts,
+    /// The machine the client ran on.
+    pub client: ClientFacts,
+    /// Where the times of the records are counted from.
+    pub clocks: Clocks,
+    /// The images, numbered from 0. Never their bytes.
+    pub images: Vec<ImageFacts>,
+    /// Image tokens expected for each image, by the model's preprocessor settings, where they are known.
+    #[serde(default)]
+    pub expected_image_tokens: Vec<Option<u64>>,
+    /// The prompts, numbered from 0.
+    pub prompts: Vec<PromptFacts>,
+}
+
+/// What the server says of itself; absent where it does not.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServerFacts {
+    /// Where requests go.
+    pub url: String,
+    /// The model named in the requests.
+    pub model: String,
+    /// `/version`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<Value>,
+    /// `/v1/models`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub models: Option<Value>,
+    /// The names that its `/metrics` offers.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub metric_names: Vec<String>,
+    /// The `server` header of its replies.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub software: Option<String>,
+}
+
+/// The machine the client ran on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClientFacts {
+    /// Operating system and architecture.
+    pub os: String,
+    /// Processor, where the system tells.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cpu: Option<String>,
+    /// Cores the process may use.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cores: Option<u32>,
+    /// Whether the kernel stamps what it receives.
+    pub kernel_stamps: bool,
+}
+
+/// Where the times of a run are counted from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clocks {
+    /// The origin of the run on the monotonic clock of this machine.
+    pub origin_monotonic_ns: u64,
+    /// The same instant on the wall clock (nanoseconds since 1970).
+    pub origin_unix_ns: u64,
+}
+
+/// One prompt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PromptFacts {
+    /// The text, cut at 2,000 characters.
+    pub text: String,
+    /// Characters in all.
+    pub chars: u64,
+    /// SHA-256 of the whole text.
+    pub sha256: String,
+}
+
+/// Tokens of the prompts' text, and who counted them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TextTokens {
+    /// One count for each prompt of the header, `None` where unknown.
+    pub counts: Vec<Option<u64>>,
+    /// Who counted: `local-folder`, `hf-cache`, `server-tokenize`, …; `None` when nobody could.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source: Option<String>,
+}
+
+/// What came of the question whether the picture reached the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImageProof {
+    /// The verdict.
+    pub verdict: ProofVerdict,
+    /// Prompt tokens billed with the image.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub with_image: Option<u64>,
+    /// Prompt tokens billed for the same text without it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub without_image: Option<u64>,
+    /// Image tokens expected, all images together.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expected: Option<u64>,
+    /// How many images the request held.
+    pub images: u64,
+    /// Whether another picture of the same size changed the answer or its first log probability.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub effect: Option<bool>,
+}
+
+/// Verdict of an image proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProofVerdict {
+    /// Billed as expected, and another picture changes the answer.
+    Seen,
+    /// Billed, but another picture changes nothing.
+    BilledWithoutEffect,
+    /// Billed with another size than expected.
+    UnexpectedSize,
+    /// Not billed at all.
+    NotSeen,
+    /// The server tells too little to judge.
+    Unknown,
+}
+
+/// The last line: what is known only at the end.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Footer {
+    /// Why the run stopped before its end, if it did: `SIGINT`, `SIGTERM`, ….
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub interrupted: Option<String>,
+    /// Tokens of the prompts' text.
+    pub text_tokens: TextTokens,
+    /// The image proof, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub image_proof: Option<ImageProof>,
+    /// How far the wall clock moved against the monotonic one during the run, nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub wall_clock_step_ns: Option<i64>,
+    /// Processor time of the client during the run, nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_cpu_ns: Option<u64>,
+    /// Largest resident size of the client, bytes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_rss_bytes_max: Option<u64>,
+    /// A proxy that the requests went through, credentials left out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub proxy: Option<String>,
+}
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Line {
+    /// The first.
+    Header(Box<Header>),
+    /// One request.
+    Request(Box<RequestRecord>),
+    /// The last.
+    Footer(Box<Footer>),
+}
+
+/// Why a log cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    /// No header line.
+    #[error("this is no log of a run: its first line is no header; a run folder's run.jsonl was expected")]
+    NoHeader,
+    /// A newer program wrote it.
+    #[error("this log has schema {found}, and this program reads up to {SCHEMA_VERSION}: use a newer vlm-benchmark")]
+    Newer {
+        /// The log's schema.
+        found: u32,
+    },
+    /// A line in the middle that is none of ours.
+    #[error("line {line} of the log cannot be read: {why}")]
+    BadLine {
+        /// Its number, from 1.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// A whole run, as read from disk or gathered in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunLog {
+    /// What was measured.
+    pub header: Header,
+    /// The requests, by their number.
+    pub records: Vec<RequestRecord>,
+    /// `None` for a run that did not end in order.
+    pub footer: Option<Footer>,
+}
+
+impl RunLog {
+    /// Reads a log. A torn last line, as a crash leaves it, is dropped.
+    ///
+    /// # Errors
+    /// [`LogError`], with the line's number.
+    pub fn parse(text: &str) -> Result<Self, LogError> {
+        let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).peekable();
+        let (_, first) = lines.next().ok_or(LogError::NoHeader)?;
+        let schema = serde_json::from_str::<Value>(first)
+            .ok()
+            .filter(|value| value["type"] == "header")
+            .and_then(|value| value["schema"].as_u64())
+            .ok_or(LogError::NoHeader)?;
+        if schema > u64::from(SCHEMA_VERSION) {
+            return Err(LogError::Newer { found: u32::try_from(schema).unwrap_or(u32::MAX) });
+        }
+        let header = match serde_json::from_str::<Line>(first) {
+            Ok(Line::Header(header)) => *header,
+            Ok(_) => return Err(LogError::NoHeader),
+            Err(error) => return Err(LogError::BadLine { line: 1, why: error.to_string() }),
+        };
+        let mut log = Self { header, records: Vec::new(), footer: None };
+        while let Some((number, line)) = lines.next() {
+            match serde_json::from_str::<Line>(line) {
+                Ok(Line::Request(record)) => log.records.push(*record),
+                Ok(Line::Footer(footer)) => log.footer = Some(*footer),
+                Ok(Line::Header(_)) => {
+                    return Err(LogError::BadLine { line: number + 1, why: "a second header".into() });
+                }
+                Err(_) if lines.peek().is_none() && !text.ends_with('\n') => {}
+                Err(error) => return Err(LogError::BadLine { line: number + 1, why: error.to_string() }),
+            }
+        }
+        log.records.sort_by_key(|record| record.index);
+        Ok(log)
+    }
+
+    /// Whether the run came to its planned end.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.footer.as_ref().is_some_and(|footer| footer.interrupted.is_none())
+    }
+}

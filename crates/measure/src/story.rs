@@ -1,0 +1,145 @@
+//! The whole report as plain text: what stands on stderr beneath a run, and what `report` prints.
+
+use crate::lang::Lang;
+use crate::metric::METRICS;
+use crate::runlog::RunLog;
+use crate::summary::{MetricSummary, RunSummary};
+use std::fmt::Write;
+
+/// Outcomes, figures with their intervals, image tokens and cautions.
+#[must_use]
+pub fn story(log: &RunLog, summary: &RunSummary, lang: Lang) -> String {
+    let mut out = String::new();
+    outcomes(&mut out, summary, lang);
+    figures(&mut out, summary, lang);
+    rates(&mut out, summary, lang);
+    image_tokens(&mut out, log, lang);
+    for caution in &summary.cautions {
+        line(&mut out, &format!("{}: {}", lang.pick("caution", "注意"), caution.text(lang)));
+    }
+    out
+}
+
+fn line(out: &mut String, text: &str) {
+    out.push_str(text);
+    out.push('\n');
+}
+
+fn outcomes(out: &mut String, summary: &RunSummary, lang: Lang) {
+    let counts = &summary.counts;
+    let unfinished = if summary.complete_run { "" } else { lang.pick(" [INCOMPLETE RUN]", "【未完成】") };
+    line(
+        out,
+        &lang.pick(
+            format!(
+                "requests: {} planned, {} complete, {} not{unfinished}",
+                counts.planned, counts.complete, counts.failed
+            ),
+            format!("请求：计划 {}，成功 {}，未成功 {}{unfinished}", counts.planned, counts.complete, counts.failed),
+        ),
+    );
+    for (cause, count) in &counts.by_cause {
+        line(out, &format!("  {count} × {cause}"));
+    }
+}
+
+fn figures(out: &mut String, summary: &RunSummary, lang: Lang) {
+    if summary.metrics.is_empty() {
+        return;
+    }
+    let width = 24;
+    let head = ["n", "mean", "[95 %]", "median", "P90", "P99", "max"];
+    let _ = writeln!(
+        out,
+        "{} {:>6} {:>10} {:>21} {:>10} {:>10} {:>10} {:>10}",
+        pad(lang.pick("ms", "毫秒"), width),
+        head[0],
+        head[1],
+        head[2],
+        head[3],
+        head[4],
+        head[5],
+        head[6]
+    );
+    for metric in METRICS {
+        let Some(figure) = summary.metric(metric.name) else { continue };
+        let _ = writeln!(out, "{} {}", pad(metric.title(lang), width), row(figure));
+    }
+}
+
+fn row(figure: &MetricSummary) -> String {
+    let interval = figure.mean.interval.map_or_else(|| "-".into(), |i| format!("[{:.3}, {:.3}]", i.low, i.high));
+    format!(
+        "{:>6} {:>10.3} {:>21} {:>10.3} {:>10.3} {:>10.3} {:>10.3}",
+        figure.n, figure.mean.value, interval, figure.median.value, figure.p90.value, figure.p99.value, figure.max
+    )
+}
+
+fn rates(out: &mut String, summary: &RunSummary, lang: Lang) {
+    let known = |value: Option<f64>| value.map_or_else(|| "n/a".into(), |value| format!("{value:.2}"));
+    let rates = &summary.throughput;
+    let text = lang.pick(
+        format!(
+            "tokens/s: output {}, peak {}, total with images {}; in flight at most {}",
+            known(rates.output_tokens_per_s),
+            known(rates.peak_output_tokens_per_s),
+            known(rates.total_tokens_with_images_per_s),
+            rates.concurrency_max.map_or_else(|| "n/a".into(), |most| most.to_string()),
+        ),
+        format!(
+            "token/s：输出 {}，峰值 {}，含图像总计 {}；最大并发 {}",
+            known(rates.output_tokens_per_s),
+            known(rates.peak_output_tokens_per_s),
+            known(rates.total_tokens_with_images_per_s),
+            rates.concurrency_max.map_or_else(|| "n/a".into(), |most| most.to_string()),
+        ),
+    );
+    line(out, &text);
+    if let Some(spread) = summary.burst_spread_ms {
+        line(
+            out,
+            &lang.pick(format!("burst: sent within {spread:.3} ms"), format!("突发：在 {spread:.3} ms 内全部发出")),
+        );
+    }
+    if let Some(goodput) = &summary.goodput {
+        let limits: Vec<String> =
+            goodput.limits.iter().map(|limit| format!("{} ≤ {}", limit.metric, limit.max)).collect();
+        line(
+            out,
+            &format!(
+                "goodput: {} req/s ({} {}; {})",
+                known(goodput.requests_per_s),
+                goodput.good,
+                lang.pick("requests", "个请求"),
+                limits.join(", ")
+            ),
+        );
+    }
+}
+
+fn image_tokens(out: &mut String, log: &RunLog, lang: Lang) {
+    let Some(record) = log.records.iter().find(|r| !r.images.is_empty() && r.usage.is_some_and(|u| u.prompt.is_some()))
+    else {
+        return;
+    };
+    let expected: Option<u64> = (record.images.iter())
+        .map(|image| log.header.expected_image_tokens.get(*image as usize).copied().flatten())
+        .reduce(|sum, each| Some(sum? + each?))
+        .flatten();
+    let (Some(expected), Some(billed)) = (expected, record.usage.and_then(|usage| usage.prompt)) else { return };
+    line(
+        out,
+        &lang.pick(
+            format!(
+                "image tokens: {expected} expected by the preprocessor settings; {billed} prompt tokens billed in all"
+            ),
+            format!("图像 token：按预处理设置应为 {expected}；服务端输入共计费 {billed}"),
+        ),
+    );
+}
+
+/// Padded to `width` columns; a Chinese character takes two.
+fn pad(text: &str, width: usize) -> String {
+    let columns: usize = text.chars().map(|c| if ('\u{2e80}'..='\u{ffef}').contains(&c) { 2 } else { 1 }).sum();
+    format!("{text}{}", " ".repeat(width.saturating_sub(columns)))
+}
