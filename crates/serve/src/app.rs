@@ -3,24 +3,30 @@
 //! Times are absolute on the monotonic clock, kept by a `timerfd`; each write is stamped on both sides of the call, so
 //! that a client's figures can be held against what was really sent.
 
-use crate::backend::{Arrival, Backend, Output, Piece, ReplySink};
-use crate::http::{self, Parse, Received};
-use crate::validate::{ApiError, validate};
+use crate::backend::{Backend, Output, PlacedReply};
+use crate::http::{self, Parse};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use serde::Serialize;
 use serde_json::json;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+mod connection;
+mod observed;
+mod routes;
+
+use connection::{Connection, Stream};
+pub use observed::{Record, WriteStamp};
+pub(crate) use observed::{now_ns, unix_s};
 
 /// The largest request, bytes.
 const BODY_BYTES_MAX: usize = 256 << 20;
@@ -29,22 +35,10 @@ const LISTENER: u64 = 0;
 const TIMER: u64 = 1;
 const WAKER: u64 = 2;
 const CONNECTION_FIRST: u64 = 3;
-
-/// Now on the monotonic clock, ns.
-pub(crate) fn now_ns() -> u64 {
-    clock_ns(nix::time::ClockId::CLOCK_MONOTONIC)
-}
-
-/// Now on the wall clock, s since 1970.
-pub(crate) fn unix_s() -> u64 {
-    clock_ns(nix::time::ClockId::CLOCK_REALTIME) / 1_000_000_000
-}
-
-fn clock_ns(clock: nix::time::ClockId) -> u64 {
-    nix::time::clock_gettime(clock).map_or(0, |time| {
-        u64::try_from(time.tv_sec()).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec()).unwrap_or(0)
-    })
-}
+/// So much may be sent ahead while a reply is under way.
+const AHEAD_BYTES_MAX: usize = 1 << 20;
+/// After so many connections that were ready, what is due is written before the next is read.
+const READ_AT_ONCE: usize = 8;
 
 /// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -66,46 +60,6 @@ impl From<nix::errno::Errno> for ServeError {
     fn from(errno: nix::errno::Errno) -> Self {
         Self::Loop(errno.into())
     }
-}
-
-/// One write: the clock before and after the call, and the token events in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct WriteStamp {
-    /// Before the write, ns on the monotonic clock.
-    pub before_ns: u64,
-    /// After it.
-    pub after_ns: u64,
-    /// Token events.
-    pub tokens: u32,
-}
-
-/// What the server saw of one chat request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Record {
-    /// Number on this server, from 0.
-    pub number: u64,
-    /// The client's `x-request-id`.
-    pub request_id: Option<String>,
-    /// Number of the connection.
-    pub connection: u64,
-    /// Requests that the connection had carried before.
-    pub reused: u64,
-    /// When its last byte had been read.
-    pub read_ns: u64,
-    /// Size of its body, bytes.
-    pub body_bytes: usize,
-    /// Its body.
-    #[serde(skip)]
-    pub body: Arc<[u8]>,
-    /// Its headers.
-    #[serde(skip)]
-    pub headers: Vec<(String, String)>,
-    /// Requests being answered when it came, itself included.
-    pub in_flight: usize,
-    /// The writes of its answer.
-    pub writes: Vec<WriteStamp>,
-    /// When its answer was whole.
-    pub ended_ns: Option<u64>,
 }
 
 /// Stops a running server, opens gates, reads records; from any thread.
@@ -212,71 +166,6 @@ impl Listening {
     }
 }
 
-/// Plain or encrypted.
-enum Stream {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
-}
-
-impl Stream {
-    fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(tcp) => tcp,
-            Self::Tls(stream) => &stream.sock,
-        }
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(tcp) => tcp.read(room),
-            Self::Tls(stream) => stream.read(room),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(tcp) => tcp.write(bytes),
-            Self::Tls(stream) => {
-                let written = stream.write(bytes)?;
-                // What TLS holds back goes out with the next readiness.
-                match stream.flush() {
-                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-                    _ => Ok(written),
-                }
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(tcp) => tcp.flush(),
-            Self::Tls(stream) => stream.flush(),
-        }
-    }
-}
-
-struct Connection {
-    stream: Stream,
-    input: Vec<u8>,
-    /// Bytes that the socket would not take yet.
-    output: VecDeque<u8>,
-    /// Pieces of the current reply that are not due yet.
-    pieces: VecDeque<(u64, Output)>,
-    /// Rises with every request, so that late pieces of an old reply are known.
-    generation: u64,
-    carried: u64,
-    /// The request being answered: its place in the records.
-    answering: Option<usize>,
-    keep_alive: bool,
-    continued: bool,
-    last_used_ns: u64,
-    writable_wanted: bool,
-}
-
 /// The running loop.
 pub struct App {
     listening: Listening,
@@ -285,8 +174,10 @@ pub struct App {
     connections: HashMap<u64, Connection>,
     next_connection: u64,
     due: BinaryHeap<Reverse<(u64, u64)>>,
-    pieces: Receiver<Piece>,
-    pieces_sender: Sender<Piece>,
+    replies: Receiver<PlacedReply>,
+    replies_sender: Sender<PlacedReply>,
+    /// The listener rests: the process has no descriptor left for another connection.
+    accept_paused: bool,
     wake: Arc<dyn Fn() + Send + Sync>,
     chats: u64,
     in_flight: usize,
@@ -300,7 +191,7 @@ impl App {
         epoll.add(&listening.listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
         epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         epoll.add(listening.shared.waker.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, WAKER))?;
-        let (pieces_sender, pieces) = channel();
+        let (replies_sender, replies) = channel();
         let shared = Arc::clone(&listening.shared);
         Ok(Self {
             wake: Arc::new(move || {
@@ -312,8 +203,9 @@ impl App {
             connections: HashMap::new(),
             next_connection: CONNECTION_FIRST,
             due: BinaryHeap::new(),
-            pieces,
-            pieces_sender,
+            replies,
+            replies_sender,
+            accept_paused: false,
             chats: 0,
             in_flight: 0,
             room: vec![0; 256 * 1024],
@@ -332,7 +224,11 @@ impl App {
             };
             let ready: Vec<(u64, EpollFlags)> =
                 events[..count].iter().map(|event| (event.data(), event.events())).collect();
-            for (id, flags) in ready {
+            for (place, (id, flags)) in ready.into_iter().enumerate() {
+                if place % READ_AT_ONCE == READ_AT_ONCE - 1 {
+                    self.take_replies();
+                    self.write_due();
+                }
                 match id {
                     LISTENER => self.accept(),
                     TIMER => drop(self.timer.wait()),
@@ -344,15 +240,22 @@ impl App {
             for gate in gates {
                 self.listening.backend.open_gate(&gate);
             }
-            self.take_pieces();
+            self.take_replies();
             self.write_due();
             self.close_idle();
+            self.pause_accepting(false);
         }
         Ok(())
     }
 
     fn accept(&mut self) {
-        while let Ok((tcp, _)) = self.listening.listener.accept() {
+        loop {
+            let tcp = match self.listening.listener.accept() {
+                Ok((tcp, _)) => tcp,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(_) => return self.pause_accepting(true),
+            };
             if tcp.set_nonblocking(true).is_err() || tcp.set_nodelay(true).is_err() {
                 continue;
             }
@@ -368,20 +271,18 @@ impl App {
                 continue;
             }
             self.next_connection += 1;
-            let connection = Connection {
-                stream,
-                input: Vec::new(),
-                output: VecDeque::new(),
-                pieces: VecDeque::new(),
-                generation: 0,
-                carried: 0,
-                answering: None,
-                keep_alive: true,
-                continued: false,
-                last_used_ns: now_ns(),
-                writable_wanted: false,
-            };
-            self.connections.insert(id, connection);
+            self.connections.insert(id, Connection::new(stream));
+        }
+    }
+
+    /// Without a free descriptor the waiting connection would wake the loop for ever: the listener rests until the next
+    /// turn of the loop, half a second at most.
+    fn pause_accepting(&mut self, pause: bool) {
+        if self.accept_paused != pause {
+            self.accept_paused = pause;
+            let flags = if pause { EpollFlags::empty() } else { EpollFlags::EPOLLIN };
+            // The listener is registered as long as the loop runs.
+            let _ = self.epoll.modify(&self.listening.listener, &mut EpollEvent::new(flags, LISTENER));
         }
     }
 
@@ -399,7 +300,13 @@ impl App {
         loop {
             match connection.stream.read(&mut self.room) {
                 Ok(0) => return self.drop_connection(id),
-                Ok(count) => connection.input.extend_from_slice(&self.room[..count]),
+                Ok(count) => {
+                    connection.read_ns = now_ns();
+                    connection.input.extend_from_slice(&self.room[..count]);
+                    if connection.answering.is_some() && connection.input.len() > AHEAD_BYTES_MAX {
+                        return self.drop_connection(id);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return self.drop_connection(id),
@@ -426,7 +333,7 @@ impl App {
                     let reply = http::whole(status, "application/json", &[], body.as_bytes(), false);
                     connection.keep_alive = false;
                     self.send(id, &reply);
-                    return self.drop_connection(id);
+                    return self.close(id);
                 }
                 Parse::Request(request, used) => {
                     connection.input.drain(..used);
@@ -440,131 +347,23 @@ impl App {
         }
     }
 
-    fn route(&mut self, id: u64, request: &Received) {
-        let backend = &self.listening.backend;
-        if let Some(key) = backend.api_key()
-            && request.path.starts_with("/v1")
-            && request.header("authorization") != Some(format!("Bearer {key}").as_str())
-        {
-            return self.json(id, 401, &json!({"error": "Unauthorized"}));
-        }
-        match (request.method.as_str(), request.path.as_str()) {
-            ("POST", "/v1/chat/completions") => self.chat(id, request),
-            ("GET", "/v1/models") => {
-                let entry = |name: String| json!({"id": name, "object": "model", "created": unix_s(), "owned_by": "vlm-server", "root": name, "parent": null, "max_model_len": null, "permission": []});
-                let data: Vec<_> = backend.models().into_iter().map(entry).collect();
-                self.json(id, 200, &json!({"object": "list", "data": data}));
+    /// Replies from the backend, onto their connections.
+    fn take_replies(&mut self) {
+        while let Ok(reply) = self.replies.try_recv() {
+            let Some(connection) = self.connections.get_mut(&reply.connection) else { continue };
+            if connection.generation == reply.generation {
+                connection.pieces = Some(reply.pieces);
+                self.draw_piece(reply.connection);
             }
-            ("GET", "/version") => {
-                let version = backend.version();
-                self.json(id, 200, &json!({"version": version}));
-            }
-            ("GET" | "POST", "/ping") | ("GET", "/health") => self.whole(id, 200, "text/plain", b""),
-            ("GET", "/metrics") => {
-                let text = self.metrics();
-                self.whole(id, 200, "text/plain; version=0.0.4; charset=utf-8", text.as_bytes());
-            }
-            ("GET", "/records") => {
-                let records = serde_json::to_value(&*locked(&self.listening.shared.records)).unwrap_or_default();
-                self.json(id, 200, &records);
-            }
-            ("POST", "/tokenize") => self.tokenize(id, request),
-            ("POST", "/start_profile" | "/stop_profile") => self.whole(id, 200, "text/plain", b""),
-            (
-                _,
-                "/v1/chat/completions" | "/v1/models" | "/version" | "/health" | "/metrics" | "/tokenize" | "/records",
-            ) => {
-                self.refuse(id, &ApiError::detail(405, "Method Not Allowed"));
-            }
-            _ => self.refuse(id, &ApiError::detail(404, "Not Found")),
         }
     }
 
-    fn tokenize(&mut self, id: u64, request: &Received) {
-        let value: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        let tokens = value["prompt"].as_str().and_then(|text| self.listening.backend.tokenize(text));
-        match tokens {
-            Some(tokens) => {
-                self.json(id, 200, &json!({"count": tokens.len(), "max_model_len": null, "tokens": tokens}))
-            }
-            None => self.refuse(id, &ApiError::detail(404, "Not Found")),
-        }
-    }
-
-    fn metrics(&self) -> String {
-        format!(
-            "# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running {}\n# TYPE vllm:request_success_total counter\nvllm:request_success_total {}\n",
-            self.in_flight,
-            self.chats - self.in_flight as u64
-        )
-    }
-
-    fn chat(&mut self, id: u64, request: &Received) {
-        let read_ns = now_ns();
-        let valid = match validate(&request.body, &self.listening.backend.models()) {
-            Ok(valid) => valid,
-            Err(error) => return self.refuse(id, &error),
-        };
+    /// Asks for the next piece of a reply and notes when it is due.
+    fn draw_piece(&mut self, id: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        self.in_flight += 1;
-        let number = self.chats;
-        self.chats += 1;
-        let record = Record {
-            number,
-            request_id: request.header("x-request-id").map(str::to_owned),
-            connection: id - CONNECTION_FIRST,
-            reused: connection.carried,
-            read_ns,
-            body_bytes: request.body.len(),
-            body: if self.listening.keep_bodies { request.body.as_slice().into() } else { Arc::from([]) },
-            headers: request.headers.clone(),
-            in_flight: self.in_flight,
-            writes: Vec::new(),
-            ended_ns: None,
-        };
-        connection.carried += 1;
-        connection.answering = Some(number as usize);
-        let sink = ReplySink {
-            connection: id,
-            generation: connection.generation,
-            pieces: self.pieces_sender.clone(),
-            wake: Arc::clone(&self.wake),
-        };
-        locked(&self.listening.shared.records).push(record);
-        let arrival = Arrival { number, read_ns, in_flight: self.in_flight };
-        if let Err(error) = self.listening.backend.submit(&valid, arrival, sink) {
-            self.refuse(id, &error);
-            self.end_reply(id);
-        }
-    }
-
-    fn refuse(&mut self, id: u64, error: &ApiError) {
-        self.json(id, error.status, &error.body);
-    }
-
-    fn json(&mut self, id: u64, status: u16, body: &serde_json::Value) {
-        self.whole(id, status, "application/json", body.to_string().as_bytes());
-    }
-
-    fn whole(&mut self, id: u64, status: u16, content_type: &str, body: &[u8]) {
-        let keep_alive = self.connections.get(&id).is_some_and(|connection| connection.keep_alive);
-        self.send(id, &http::whole(status, content_type, &[], body, keep_alive));
-        if !keep_alive {
-            self.drop_connection(id);
-        }
-    }
-
-    /// Pieces from the backend, into the queues of their connections.
-    fn take_pieces(&mut self) {
-        while let Ok(piece) = self.pieces.try_recv() {
-            let Some(connection) = self.connections.get_mut(&piece.connection) else { continue };
-            if connection.generation != piece.generation {
-                continue;
-            }
-            if connection.pieces.is_empty() {
-                self.due.push(Reverse((piece.due_ns, piece.connection)));
-            }
-            connection.pieces.push_back((piece.due_ns, piece.output));
+        connection.next_piece = connection.pieces.as_mut().and_then(Iterator::next);
+        if let Some((due_ns, _)) = connection.next_piece {
+            self.due.push(Reverse((due_ns, id)));
         }
     }
 
@@ -589,10 +388,7 @@ impl App {
 
     fn next_piece(&mut self, id: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let Some((_, output)) = connection.pieces.pop_front() else { return };
-        if let Some((due_ns, _)) = connection.pieces.front() {
-            self.due.push(Reverse((*due_ns, id)));
-        }
+        let Some((_, output)) = connection.next_piece.take() else { return };
         match output {
             Output::Bytes { bytes, tokens } => {
                 let answering = connection.answering;
@@ -603,15 +399,17 @@ impl App {
                 if let Some(record) = answering.and_then(|number| records.get_mut(number)) {
                     record.writes.push(WriteStamp { before_ns, after_ns, tokens });
                 }
+                drop(records);
+                self.draw_piece(id);
             }
             Output::End => {
                 let keep_alive = connection.keep_alive;
                 self.end_reply(id);
-                if keep_alive { self.requests(id) } else { self.drop_connection(id) }
+                if keep_alive { self.requests(id) } else { self.close(id) }
             }
             Output::Close => {
                 self.end_reply(id);
-                self.drop_connection(id);
+                self.close(id);
             }
             Output::Reset => {
                 // Closing with a linger of zero makes the kernel send a reset.
@@ -627,6 +425,7 @@ impl App {
     fn end_reply(&mut self, id: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.last_used_ns = now_ns();
+        (connection.pieces, connection.next_piece) = (None, None);
         if let Some(number) = connection.answering.take() {
             self.in_flight = self.in_flight.saturating_sub(1);
             if let Some(record) = locked(&self.listening.shared.records).get_mut(number) {
@@ -654,10 +453,20 @@ impl App {
                 Err(_) => return self.drop_connection(id),
             }
         }
+        if connection.stream.holds_back() {
+            self.want_writable(id, true);
+        }
     }
 
     fn flush(&mut self, id: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.stream.holds_back() {
+            match connection.stream.flush() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => return self.drop_connection(id),
+                Ok(()) => {}
+            }
+        }
         while !connection.output.is_empty() {
             let (front, _) = connection.output.as_slices();
             match connection.stream.write(front) {
@@ -665,6 +474,9 @@ impl App {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => return self.drop_connection(id),
             }
+        }
+        if connection.closing {
+            return self.drop_connection(id);
         }
         self.want_writable(id, false);
     }
@@ -676,6 +488,14 @@ impl App {
             let flags = if wanted { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
             // The descriptor is registered as long as the connection lives.
             let _ = self.epoll.modify(connection.stream.tcp(), &mut EpollEvent::new(flags, id));
+        }
+    }
+
+    /// Closes a connection once everything written to it has gone out.
+    fn close(&mut self, id: u64) {
+        match self.connections.get_mut(&id) {
+            Some(connection) if !connection.output.is_empty() => connection.closing = true,
+            _ => self.drop_connection(id),
         }
     }
 

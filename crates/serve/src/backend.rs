@@ -33,30 +33,32 @@ pub enum Output {
     Reset,
 }
 
-/// Takes the pieces of one reply, from any thread, each with the time at which it is due (ns on the monotonic clock; 0:
-/// at once). Pieces of one reply go out in the order given.
+/// The pieces of one reply in order, each with the time at which it is due (ns on the monotonic clock; 0: at once). The
+/// next is asked for only when the one before has been written: a long reply takes no memory ahead of its time.
+pub type Pieces = Box<dyn Iterator<Item = (u64, Output)> + Send>;
+
+/// Takes one reply, from any thread.
 #[derive(Clone)]
 pub struct ReplySink {
     pub(crate) connection: u64,
     pub(crate) generation: u64,
-    pub(crate) pieces: Sender<Piece>,
+    pub(crate) replies: Sender<PlacedReply>,
     pub(crate) wake: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// A piece on its way to the event loop.
-pub(crate) struct Piece {
+/// A reply on its way to the event loop.
+pub(crate) struct PlacedReply {
     pub(crate) connection: u64,
     pub(crate) generation: u64,
-    pub(crate) due_ns: u64,
-    pub(crate) output: Output,
+    pub(crate) pieces: Pieces,
 }
 
 impl ReplySink {
-    /// Hands a piece on.
-    pub fn send(&self, due_ns: u64, output: Output) {
-        let piece = Piece { connection: self.connection, generation: self.generation, due_ns, output };
-        // A loop that has ended needs no pieces.
-        if self.pieces.send(piece).is_ok() {
+    /// Hands the reply on.
+    pub fn play(self, pieces: Pieces) {
+        let reply = PlacedReply { connection: self.connection, generation: self.generation, pieces };
+        // A loop that has ended needs no reply.
+        if self.replies.send(reply).is_ok() {
             (self.wake)();
         }
     }

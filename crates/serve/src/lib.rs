@@ -7,6 +7,7 @@
 mod app;
 mod backend;
 pub mod cli;
+mod composer;
 mod http;
 mod image_size;
 mod reply;
@@ -16,7 +17,7 @@ mod scripted;
 mod validate;
 
 pub use app::{App, Listening, Record, ServeError, StopHandle, WriteStamp};
-pub use backend::{Arrival, Backend, Output, ReplySink};
+pub use backend::{Arrival, Backend, Output, Pieces, ReplySink};
 pub use rig::ScriptedServer;
 pub use script::{
     Fault, FaultKind, FinishPlace, HttpReply, ImageBilling, LineEnd, RawReply, Reply, Rule, Script, ScriptError,

@@ -36,6 +36,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         writeln!(out)?;
         return Ok(());
     }
+    raise_open_files();
     let names = script.models.join(", ");
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
@@ -54,6 +55,15 @@ fn run(args: &Args) -> anyhow::Result<()> {
     })?;
     listening.serve()?;
     write_truth(args, &handle)
+}
+
+/// As many open files as the system allows: each stream is one.
+fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Refused, the limit stays as it was; the listener rests when it is reached.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
 }
 
 fn write_truth(args: &Args, handle: &StopHandle) -> anyhow::Result<()> {

@@ -4,11 +4,12 @@ use crate::script::{LineEnd, StreamReply};
 use serde_json::{Map, Value, json};
 
 /// What the events of one reply have in common.
-pub(crate) struct Shape<'a> {
+pub(crate) struct Shape {
     pub(crate) id: String,
-    pub(crate) model: &'a str,
+    pub(crate) model: String,
     pub(crate) created: u64,
-    pub(crate) stream: &'a StreamReply,
+    /// How events are framed.
+    pub(crate) frame: StreamReply,
 }
 
 /// Usage so far.
@@ -33,7 +34,7 @@ impl Billed {
     }
 }
 
-impl Shape<'_> {
+impl Shape {
     fn object(&self, choices: Value, usage: Option<Billed>) -> Value {
         let mut object = Map::new();
         object.insert("id".into(), json!(self.id));
@@ -61,7 +62,7 @@ impl Shape<'_> {
     /// One event, framed as the script wants it.
     pub(crate) fn event(&self, value: &Value) -> Vec<u8> {
         let mut json = value.to_string();
-        if let Some(bytes) = self.stream.event_bytes.filter(|bytes| *bytes > json.len() + 16) {
+        if let Some(bytes) = self.frame.event_bytes.filter(|bytes| *bytes > json.len() + 16) {
             let pad = "x".repeat(bytes - json.len() - 16);
             json.insert_str(json.len() - 1, &format!(",\"pad\":\"{pad}\""));
         }
@@ -70,13 +71,13 @@ impl Shape<'_> {
 
     /// One event with these data.
     pub(crate) fn line(&self, data: &str) -> Vec<u8> {
-        let end = match self.stream.line_end {
+        let end = match self.frame.line_end {
             LineEnd::Lf => "\n",
             LineEnd::CrLf => "\r\n",
             LineEnd::Cr => "\r",
         };
-        let comment = if self.stream.comments { format!(": keep-alive{end}{end}") } else { String::new() };
-        let space = if self.stream.space { " " } else { "" };
+        let comment = if self.frame.comments { format!(": keep-alive{end}{end}") } else { String::new() };
+        let space = if self.frame.space { " " } else { "" };
         format!("{comment}data:{space}{data}{end}{end}").into_bytes()
     }
 }

@@ -3,6 +3,9 @@
 use serde_json::{Value, json};
 use wire::{ChatRequest, Content, Part};
 
+/// The longest answer that a request may ask for, tokens.
+const MAX_TOKENS_MAX: u64 = 1_000_000;
+
 /// A checked chat request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidRequest {
@@ -75,6 +78,10 @@ pub fn validate(body: &[u8], models: &[String]) -> Result<ValidRequest, ApiError
     if let Some(temperature) = request.temperature.filter(|temperature| *temperature < 0.0) {
         return Err(bad(format!("temperature must be non-negative, got {temperature}."), Some("temperature")));
     }
+    if let Some(limit) = request.output_limit().filter(|limit| *limit > MAX_TOKENS_MAX) {
+        let message = format!("max_tokens={limit} is larger than the {MAX_TOKENS_MAX} that are possible.");
+        return Err(bad(message, Some("max_tokens")));
+    }
     let (text, images) = contents(&request);
     let options = request.stream_options.unwrap_or_default();
     Ok(ValidRequest {
@@ -127,6 +134,7 @@ mod tests {
         check(r#"{"messages":[]}"#, 400, "at least one");
         check(r#"{"model":"m","messages":[{"role":"user","content":"x"}],"temperature":-1}"#, 400, "temperature");
         check(r#"{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":-1}"#, 400, "");
+        check(r#"{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":50000000}"#, 400, "1000000");
         // The recorded reply of vLLM 0.32.0, up to the names.
         let error = validate(br#"{"model":"no-such-model","messages":[{"role":"user","content":"x"}]}"#, &["m".into()]);
         let want = r#"{"error":{"message":"The model `no-such-model` does not exist. Valid aliases: m.","type":"NotFoundError","param":"model","code":404}}"#;
