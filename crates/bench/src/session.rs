@@ -393,8 +393,9 @@ impl Session {
                     self.view.ended(&record.outcome, was_sent);
                     self.keep(record);
                 }
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => self.flush(),
+                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
             }
+            self.flush();
         }
         running.join();
         self.view.finish();

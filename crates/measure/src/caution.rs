@@ -53,7 +53,7 @@ impl Caution {
     fn english(&self) -> String {
         match self {
             Self::Incomplete { by, planned, ended } => format!("INCOMPLETE: the run was stopped by {by} after {ended} of {planned} requests; the figures are those of the requests that ended"),
-            Self::Survivors { complete, failed } => format!("{failed} of {} requests failed: the figures are those of the {complete} that completed; look at the causes below before comparing", complete + failed),
+            Self::Survivors { complete, failed } => format!("{failed} of {} requests failed: the figures are those of the {complete} that completed; look at their causes before comparing", complete + failed),
             Self::FewRequests { n } => format!("n = {n}: mean, median and P99 of {n} request{} say little about the next one; use --num-prompts for more", if *n == 1 { "" } else { "s" }),
             Self::RepeatsAccuracyRequest { cached_tokens: Some(cached) } => format!("the measured requests repeat the request sent before them: the server answered {cached} prompt tokens from its cache, so TTFT is that of a warm cache; --cold sends none before and makes the images different"),
             Self::RepeatsAccuracyRequest { cached_tokens: None } => "the measured requests repeat the request sent before them: a server with a prefix or image cache answers from it, so TTFT may be that of a warm cache; --cold sends none before and makes the images different".into(),
@@ -90,7 +90,7 @@ impl Caution {
     fn chinese(&self) -> String {
         match self {
             Self::Incomplete { by, planned, ended } => format!("未完成：测试被 {by} 中止，计划 {planned} 个请求只结束了 {ended} 个；以下数字仅代表已结束的请求"),
-            Self::Survivors { complete, failed } => format!("{} 个请求中有 {failed} 个失败：数字只代表成功的 {complete} 个；比较之前请先看下面的失败原因", complete + failed),
+            Self::Survivors { complete, failed } => format!("{} 个请求中有 {failed} 个失败：数字只代表成功的 {complete} 个；比较之前请先看失败原因", complete + failed),
             Self::FewRequests { n } => format!("n = {n}：{n} 个请求的均值、中位数和 P99 说明不了什么；用 --num-prompts 增加请求数"),
             Self::RepeatsAccuracyRequest { cached_tokens: Some(cached) } => format!("测量请求与之前发送的请求相同：服务端有 {cached} 个输入 token 来自缓存，TTFT 是热缓存的结果；--cold 不预先发送且每张图不同"),
             Self::RepeatsAccuracyRequest { cached_tokens: None } => "测量请求与之前发送的请求相同：带前缀缓存或图像缓存的服务端会直接命中，TTFT 可能是热缓存的结果；--cold 不预先发送且每张图不同".into(),

@@ -88,9 +88,12 @@ mod tests {
 
     #[test]
     fn a_token_event_as_recorded_from_vllm() {
-        let stream = StreamReply::default();
-        let shape =
-            Shape { id: "chatcmpl-9c91784f1013c3a6".into(), model: "m", created: 1_795_570_566, stream: &stream };
+        let shape = Shape {
+            id: "chatcmpl-9c91784f1013c3a6".into(),
+            model: "m".into(),
+            created: 1_795_570_566,
+            frame: StreamReply::default(),
+        };
         let event = shape.choice(json!({"content": " racing"}), None, Value::Null, None);
         // Recorded (model renamed), without the token_ids that only vLLM sends.
         let want = "data: {\"id\":\"chatcmpl-9c91784f1013c3a6\",\"object\":\"chat.completion.chunk\",\"created\":1795570566,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" racing\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n";

@@ -31,8 +31,11 @@ impl ScriptedBackend {
     }
 
     fn text_tokens(&self, text: &str) -> u64 {
-        // Without a tokenizer: a known text's own number, else one token for four characters.
-        let guess = || (text.chars().count() as u64).div_ceil(4).max(1);
+        // Without a tokenizer: a known text's own number, else a token for four letters, and three for five characters
+        // of other scripts.
+        let (letters, others) =
+            text.chars().fold((0, 0), |(a, b), c| if c.is_ascii() { (a + 1, b) } else { (a, b + 1) });
+        let guess = || (u64::div_ceil(letters, 4) + u64::div_ceil(others * 3, 5)).max(1);
         self.script.text_tokens.get(text).copied().unwrap_or_else(guess)
     }
 

@@ -8,7 +8,13 @@ use std::path::PathBuf;
 /// Measure how fast and how right a vision-language model is served: the accuracy run, the performance run and load
 /// beyond them, against any server that speaks the OpenAI chat protocol.
 #[derive(Debug, Parser)]
-#[command(name = "vlm-benchmark", version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+#[command(
+    name = "vlm-benchmark",
+    version,
+    args_conflicts_with_subcommands = true,
+    args_override_self = true,
+    max_term_width = 110
+)]
 pub struct Cli {
     /// What to do other than a run.
     #[command(subcommand)]

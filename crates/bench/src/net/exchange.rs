@@ -151,7 +151,7 @@ pub async fn exchange(
     conn.stamps.arm();
     let start = Instant::now();
     let mut watch = Watch::new(start, limits);
-    let mut alarm = pin!(tokio::time::sleep_until(watch.deadline()));
+    let mut alarm = pin!(tokio::time::sleep_until(watch.next_look(start)));
     let mut tape = Tape {
         sent_ns: None,
         body_sent_ns: None,
@@ -218,11 +218,14 @@ async fn read_body(
                     let Some(bytes) = frame.data_ref() else { continue };
                     // hyper reads again only when its buffer is used up: a frame belongs to the latest read.
                     segment.append(bytes, conn.stamps.last_read());
-                    if !watch.first_token_seen && looks_like_token(bytes) {
-                        watch.first_token_seen = true;
+                    let first = !watch.first_token_seen && looks_like_token(bytes);
+                    watch.first_token_seen |= first;
+                    watch.read(bytes);
+                    if first {
+                        // From here on another limit holds, which may end earlier.
+                        alarm.as_mut().reset(watch.next_look(watch.last_read));
                         tell(Progress::FirstToken);
                     }
-                    watch.read(bytes);
                     if segment.bytes.len() >= Segment::FULL_BYTES {
                         tell(Progress::Segment(std::mem::take(segment)));
                     }
@@ -274,12 +277,16 @@ impl Watch {
         total.min(other)
     }
 
-    /// The alarm rang: which limit is reached, or none, and it is set again. It is set no later than a second ahead,
-    /// so that an end marker is noticed in time.
+    /// When to look at the limits next: no later than a second ahead, so that an end marker is noticed in time.
+    fn next_look(&self, now: Instant) -> Instant {
+        self.deadline().min(now + Self::AFTER_END)
+    }
+
+    /// The alarm rang: which limit is reached, or none, and it is set again.
     fn check(&self, alarm: &mut std::pin::Pin<&mut Sleep>) -> Option<TimeLimit> {
         let (now, deadline) = (Instant::now(), self.deadline());
         if now < deadline {
-            alarm.as_mut().reset(deadline.min(now + Self::AFTER_END));
+            alarm.as_mut().reset(self.next_look(now));
             return None;
         }
         Some(if now >= self.start + self.limits.total {

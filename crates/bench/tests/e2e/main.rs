@@ -1,0 +1,11 @@
+//! The real client binary against the scripted server: expected figures are arithmetic, expected bytes are the script's.
+
+mod connections;
+mod events;
+mod images;
+mod load;
+mod outcomes;
+mod replay;
+mod rig;
+mod script_contract;
+mod store;

@@ -1,0 +1,176 @@
+//! What a run leaves behind, and what is made of it later without a server.
+
+use crate::rig::{Client, Run, data, picture, serve, stream, text_run, tokenizer};
+use std::path::Path;
+use std::process::Command;
+
+/// Another command of the binary: stdout, stderr, status.
+fn command(words: &[&str]) -> (String, String, i32) {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("vlm-benchmark"));
+    let out = command.env_clear().env("LANG", "C.UTF-8").args(words).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(out.stdout), text(out.stderr), out.status.code().unwrap())
+}
+
+fn a_run(words: &str) -> Run {
+    let server = serve(stream(|_| ()));
+    let words =
+        format!("--image_path {} --tokenizer {} --model scripted --batch_size 3 {words}", picture(), tokenizer());
+    Client::new(&words).at(&server).run().expect(0)
+}
+
+#[test]
+fn the_report_from_disk_equals_the_runs() {
+    let run = a_run("--label L --card C --driver D");
+    let folder = run.folder.to_str().unwrap();
+    let block_at = run.stdout.find("============ Serving").unwrap();
+    let (block, _, status) = command(&["report", folder, "--format", "block"]);
+    assert_eq!((block.as_str(), status), (&run.stdout[block_at..], 0));
+    assert_eq!(block, std::fs::read_to_string(run.folder.join("block.txt")).unwrap());
+    let (json, _, _) = command(&["report", folder, "--format", "json"]);
+    assert_eq!(json, std::fs::read_to_string(run.folder.join("summary.json")).unwrap());
+    let (csv, _, _) = command(&["report", folder, "--format", "csv"]);
+    assert_eq!(csv, std::fs::read_to_string(run.folder.join("requests.csv")).unwrap());
+    let (text, _, _) = command(&["report", folder]);
+    assert!(text.starts_with(&block) && text.contains("caution"));
+    let header = run.log().header;
+    assert_eq!(
+        (header.label.as_deref(), header.card.as_deref(), header.driver.as_deref()),
+        (Some("L"), Some("C"), Some("D"))
+    );
+    assert_eq!(header.images[0].sha256.len(), 64);
+    assert_eq!(header.expected_image_tokens, [Some(1131)]);
+}
+
+#[test]
+fn other_definitions_from_the_same_records() {
+    let run = a_run("");
+    let (json, _, _) = command(&["report", run.folder.to_str().unwrap(), "--format", "json", "--definitions", "vllm"]);
+    let summary: measure::RunSummary = serde_json::from_str(&json).unwrap();
+    // 8 tokens: 7 gaps by our definitions, 8 where the role event counts.
+    assert_eq!((run.summary().metric("itl_ms").unwrap().n, summary.metric("itl_ms").unwrap().n), (21, 24));
+}
+
+#[test]
+fn the_log_is_small_and_holds_no_picture() {
+    let run = a_run("");
+    let log = std::fs::read_to_string(run.folder.join("run.jsonl")).unwrap();
+    assert!(!log.contains("base64,"));
+    assert!(log.lines().filter(|line| line.contains("\"measured\"")).all(|line| line.len() < 2000));
+}
+
+#[test]
+fn detail_decides_what_is_kept() {
+    let text = |detail: &str| a_run(&format!("--detail {detail}")).measured().remove(0);
+    let (summary, stamps, whole) = (text("summary"), text("stamps"), text("text"));
+    assert_eq!((summary.events.len(), summary.text), (0, None));
+    assert_eq!((stamps.events.len(), stamps.text), (11, None));
+    assert!(whole.events.len() == 11 && whole.text.is_some());
+    assert!(stamps.text_sha256.is_some());
+}
+
+#[test]
+fn excel_and_other_tools() {
+    let run = a_run("--bom --save-result");
+    assert!(std::fs::read(run.folder.join("requests.csv")).unwrap().starts_with(b"\xef\xbb\xbfindex,"));
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(run.folder.join("vllm-bench.json")).unwrap()).unwrap();
+    assert_eq!((&json["completed"], &json["total_output_tokens"]), (&3.into(), &24.into()));
+    assert!(json["mean_ttft_ms"].as_f64().unwrap() > 19.0);
+}
+
+#[test]
+fn a_folder_is_never_written_over() {
+    let run = a_run("");
+    let before = std::fs::read(run.folder.join("run.jsonl")).unwrap();
+    let server = serve(stream(|_| ()));
+    let folder = run.folder.to_str().unwrap();
+    let (_, stderr, status) =
+        command(&["--no-image", "--model", "scripted", "--base-url", &server.url(), "--output-dir", folder]);
+    assert_eq!(status, 2);
+    assert!(stderr.contains("nothing measured is overwritten"), "{stderr}");
+    assert_eq!(std::fs::read(run.folder.join("run.jsonl")).unwrap(), before);
+    assert_eq!(server.records().len(), 0);
+}
+
+#[test]
+fn without_a_folder_the_state_folder_serves_and_no_save_writes_nothing() {
+    let home = tempfile::TempDir::new().unwrap();
+    let server = serve(stream(|_| ()));
+    let run = |more: &[&str]| {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("vlm-benchmark"));
+        let words = ["--no-image", "--model", "scripted", "--base-url", &server.url()];
+        let out = command.env_clear().env("HOME", home.path()).args(words).args(more).output().unwrap();
+        assert!(out.status.success());
+        String::from_utf8(out.stderr).unwrap()
+    };
+    run(&["--no-save"]);
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+    let stderr = run(&[]);
+    assert!(stderr.contains(".local/state/vlm-benchmark/runs"), "{stderr}");
+}
+
+#[test]
+fn reports_of_what_is_no_run() {
+    for path in ["/nowhere", &data("tokenizer"), &data("logs/seed_accuracy.txt")] {
+        let (stdout, stderr, status) = command(&["report", path]);
+        assert_eq!((stdout.as_str(), status), ("", 2), "{path}");
+        assert!(stderr.contains("run"), "{stderr}");
+    }
+}
+
+#[test]
+fn logs_become_csv() {
+    let (csv, stderr, status) =
+        command(&["parse-log", &data("logs/seed_accuracy.txt"), &data("logs/seed_performance.txt")]);
+    assert_eq!(status, 0);
+    let want = "Total input tokens,Total image and input tokens,Total generated tokens,Successful requests,Mean TTFT (ms),Mean TPOT (ms),Mean ITL (ms),Request throughput (req/s),Output token throughput (tok/s),Benchmark duration (s)\n\
+        3,1145,97,1,81.17,16.42,16.25,0.60,58.49,1.66\n\
+        3,1145,512,1,82.05,16.44,16.41,0.12,60.34,8.48\n";
+    assert_eq!(csv, want, "{stderr}");
+    let (answers, _, _) = command(&["parse-log", "--answers", &data("logs/seed_accuracy.txt")]);
+    assert!(answers.starts_with("image,answer\n,这张图片展示了一辆黄色的自卸卡车"), "{answers}");
+    let (_, stderr, status) = command(&["parse-log", "/nowhere.log"]);
+    assert!(status == 2 && stderr.contains("/nowhere.log"), "{stderr}");
+}
+
+#[test]
+fn our_own_output_is_a_log() {
+    let run = text_run(stream(|_| ()), "").0.expect(0);
+    let path = run.folder.join("x.log");
+    std::fs::write(&path, &run.stdout).unwrap();
+    let (csv, _, _) = command(&["parse-log", path.to_str().unwrap(), "--flags", "--bom"]);
+    let rows: Vec<&str> = csv.trim_start_matches('\u{feff}').lines().collect();
+    assert!(csv.starts_with('\u{feff}') && rows.len() == 2 && rows[0].ends_with(",flags"), "{csv}");
+    assert!(rows[1].contains(&run.line("Mean TTFT (ms):")));
+}
+
+#[test]
+fn every_file_fits_its_schema() {
+    let run = a_run("--image-proof --detail text");
+    let schema = |name: &str| {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../schema")).join(name);
+        let value: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        jsonschema::validator_for(&value).unwrap()
+    };
+    let check = |schema: &jsonschema::Validator, value: &serde_json::Value| {
+        let errors: Vec<String> =
+            schema.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path)).collect();
+        assert_eq!(errors, Vec::<String>::new());
+    };
+    let summary = schema("summary.schema.json");
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(run.folder.join("summary.json")).unwrap()).unwrap();
+    check(&summary, &json);
+    let line = schema("run.schema.json");
+    for text in std::fs::read_to_string(run.folder.join("run.jsonl")).unwrap().lines() {
+        check(&line, &serde_json::from_str(text).unwrap());
+    }
+    // The schemas can refuse.
+    let mut wrong = json.clone();
+    wrong["counts"]["complete"] = "three".into();
+    assert!(!summary.is_valid(&wrong));
+    let mut wrong = json;
+    wrong["unheard_of"] = 1.into();
+    assert!(!summary.is_valid(&wrong));
+}
