@@ -180,7 +180,7 @@ impl Session {
         let store = open_store(output, &header, &file_stamp, &view)?;
         let date = output.extras.save_result.then_some(file_stamp);
         Ok(Self {
-            recorder: Recorder::new(origin, plan.detail == Detail::Text),
+            recorder: Recorder::new(origin, plan.detail == Detail::Text || (plan.cold && !plan.ignore_eos)),
             extras: Extras { bom: output.extras.bom, vllm_date: date },
             plan,
             model,
@@ -307,8 +307,7 @@ impl Session {
             self.round(self.scheduled(job, u64::from(round)))?;
         }
         self.profile("/stop_profile");
-        if self.plan.cold && !self.plan.ignore_eos {
-            // The answer printed is a measured one's.
+        if self.prints_a_measured_answer() {
             let answer = self.records.iter().find(|r| r.phase == Phase::Measured && r.outcome == Outcome::Complete);
             if let Some(text) = answer.and_then(|record| record.text.as_deref()) {
                 print_out(&format!("输出结果： {text}\n"));
@@ -408,17 +407,24 @@ impl Session {
         }
     }
 
+    /// A record goes to the disk and stays in memory, with its answer only where that is printed, counted or asked for.
     fn keep(&mut self, mut record: RequestRecord) {
-        let result = self.store.as_mut().map(|store| store.record(&record));
-        self.report_store(result);
-        // The answers of the load are on the disk; in memory only those stay that are printed or counted.
-        let needed = record.phase != Phase::Measured || record.usage.and_then(|usage| usage.completion).is_none();
-        let first = self.plan.cold && !self.records.iter().any(|kept| kept.text.is_some());
-        if !needed && !first && self.plan.detail != Detail::Text {
+        let unbilled = record.usage.and_then(|usage| usage.completion).is_none();
+        let printed = self.prints_a_measured_answer()
+            && record.outcome == Outcome::Complete
+            && !self.records.iter().any(|kept| kept.phase == Phase::Measured && kept.text.is_some());
+        if record.phase == Phase::Measured && !unbilled && !printed && self.plan.detail != Detail::Text {
             record.text = None;
             record.reasoning = None;
         }
+        let result = self.store.as_mut().map(|store| store.record(&record));
+        self.report_store(result);
         self.records.push(record);
+    }
+
+    /// A cold run sends nothing before its measured requests: the answer printed is one of theirs.
+    fn prints_a_measured_answer(&self) -> bool {
+        self.plan.cold && !self.plan.ignore_eos
     }
 
     fn flush(&mut self) {
@@ -464,7 +470,15 @@ impl Session {
                 ));
                 continue;
             }
-            self.proof = Some(proof::judge(answers, pictures.len() as u64, expected));
+            let proof = proof::judge(answers, pictures.len() as u64, expected);
+            if proof.verdict == measure::ProofVerdict::Seen {
+                let beyond = proof.with_image.zip(proof.without_image).map_or(0, |(with, without)| with - without);
+                self.view.say(self.lang().pick(
+                    format!("image proof: SEEN: {beyond} tokens billed for the image, and another picture changes the answer"),
+                    format!("图像验证：已看到图像：图像计费 {beyond} 个 token，换一张图答案会变"),
+                ));
+            }
+            self.proof = Some(proof);
             break;
         }
         Ok(())
@@ -490,6 +504,7 @@ impl Session {
         let footer = Footer {
             interrupted: self.stop.cause().map(str::to_owned),
             text_tokens,
+            retokenised: self.records.iter().filter_map(|record| Some((record.index, record.retokenised?))).collect(),
             image_proof: self.proof.clone(),
             wall_clock_step_ns: Some(step),
             client_cpu_ns: Some(cpu_ns),

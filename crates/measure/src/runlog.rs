@@ -172,6 +172,10 @@ pub struct Footer {
     pub interrupted: Option<String>,
     /// Tokens of the prompts' text.
     pub text_tokens: TextTokens,
+    /// Output tokens that the client counted over whole answers: pairs of a request's number and its count. Reading a log
+    /// puts them into the records.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub retokenised: Vec<(u64, u64)>,
     /// The image proof, if one was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub image_proof: Option<ImageProof>,
@@ -268,6 +272,11 @@ impl RunLog {
             }
         }
         log.records.sort_by_key(|record| record.index);
+        let counted: std::collections::HashMap<u64, u64> =
+            log.footer.iter().flat_map(|footer| footer.retokenised.iter().copied()).collect();
+        for record in &mut log.records {
+            record.retokenised = record.retokenised.or_else(|| counted.get(&record.index).copied());
+        }
         Ok(log)
     }
 

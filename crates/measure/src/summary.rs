@@ -367,6 +367,3 @@ fn burst_spread_ms(measured: &[&RequestRecord]) -> Option<f64> {
     let (from, to) = (sends.iter().min()?, sends.iter().max()?);
     (sends.len() > 1).then(|| (to - from) as f64 / 1e6)
 }
-
-#[cfg(test)]
-mod tests;
