@@ -171,10 +171,11 @@ pub async fn exchange(
                 biased;
                 response = &mut sending => break response.map_err(|error| Ending::Lost(words(&error))),
                 () = stop.stopped() => break Err(Ending::Cancelled),
-                () = &mut alarm => match watch.check(&mut alarm) {
-                    Some(limit) => break Err(Ending::TimedOut(limit)),
-                    None => {}
-                },
+                () = &mut alarm => {
+                    if let Some(limit) = watch.check(&mut alarm) {
+                        break Err(Ending::TimedOut(limit));
+                    }
+                }
             }
         }
     };
