@@ -74,7 +74,7 @@ impl Store {
     pub fn record(&mut self, record: &RequestRecord) -> Result<(), StoreError> {
         let mut record = record.clone();
         if self.detail == Detail::Summary {
-            record.events.clear();
+            record.leave_out_events();
         }
         self.line(&Line::Request(Box::new(record)))?;
         self.tick()

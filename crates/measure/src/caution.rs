@@ -38,6 +38,7 @@ pub enum Caution {
     ProofWithoutEffect,
     ProofUnknown,
     OlderDefinitions,
+    EventsLeftOut,
 }
 
 impl Caution {
@@ -83,6 +84,7 @@ impl Caution {
             Self::ProofUnexpectedSize { billed, expected } => format!("image proof: UNEXPECTED SIZE: billed {billed} tokens for images that should make {expected} (+2 to 4 each): other pixel limits, or another preprocessor"),
             Self::ProofWithoutEffect => "image proof: BILLED, BUT WITHOUT EFFECT: another picture of the same size changed neither the answer nor its log probabilities".into(),
             Self::ProofUnknown => "image proof: the server tells too little to judge (no usage)".into(),
+            Self::EventsLeftOut => "this run was recorded with --detail summary: latencies between tokens and the peak rate cannot be computed from its file".into(),
             Self::OlderDefinitions => "figures by --definitions vllm: role and finish events count as tokens, so TTFT is early and the mean ITL too small; not comparable with the standard definitions".into(),
         }
     }
@@ -120,6 +122,7 @@ impl Caution {
             Self::ProofUnexpectedSize { billed, expected } => format!("图像验证：尺寸不符：图像计费 {billed} 个 token，应为 {expected} 个（每张再加 2 到 4 个）：像素上限或预处理不同"),
             Self::ProofWithoutEffect => "图像验证：计费了但没有作用：换一张同尺寸的图片，答案和 logprob 都没有变化".into(),
             Self::ProofUnknown => "图像验证：服务端信息不足，无法判断（没有 usage）".into(),
+            Self::EventsLeftOut => "本次运行以 --detail summary 记录：无法由其文件计算 token 间隔和峰值速率".into(),
             Self::OlderDefinitions => "使用 --definitions vllm：角色事件和结束事件也计为 token，TTFT 偏早，ITL 均值偏小；不可与标准定义的数字比较".into(),
         }
     }

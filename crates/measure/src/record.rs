@@ -259,9 +259,12 @@ pub struct RequestRecord {
     /// The server's id of the reply.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub server_id: Option<String>,
-    /// The events, in order. Empty with `--detail summary`.
+    /// The events, in order. With `--detail summary` only those that bound the figures.
     #[serde(serialize_with = "write_events", deserialize_with = "read_events", default)]
     pub events: Vec<EventStamp>,
+    /// How many events between those kept were left out: gaps between them are then no latencies between tokens.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub events_left_out: u64,
     /// The server's last usage object.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub usage: Option<TokenUsage>,
@@ -312,6 +315,7 @@ impl RequestRecord {
             status: None,
             server_id: None,
             events: Vec::new(),
+            events_left_out: 0,
             usage: None,
             retokenised: None,
             finish_reason: None,
@@ -323,6 +327,37 @@ impl RequestRecord {
             degenerate: None,
         }
     }
+}
+
+impl RequestRecord {
+    /// Leaves out every event that bounds no figure: what stays gives TTFT, TPOT, end to end and durations to the
+    /// nanosecond, and no latencies between tokens.
+    pub fn leave_out_events(&mut self) {
+        let token = |event: &EventStamp| {
+            matches!(event.kind, EventKind::Text | EventKind::Empty | EventKind::Reasoning | EventKind::ToolCall)
+        };
+        let answer = |event: &EventStamp| matches!(event.kind, EventKind::Text | EventKind::Empty);
+        let full = |event: &EventStamp| {
+            matches!(event.kind, EventKind::Text | EventKind::Reasoning | EventKind::ToolCall)
+        };
+        let choices = |event: &EventStamp| event.kind.has_choices();
+        let events = &self.events;
+        let mut keep: Vec<usize> =
+            [0, events.len().saturating_sub(1)].into_iter().filter(|i| *i < events.len()).collect();
+        for test in [token, answer, full, choices] {
+            keep.extend(events.iter().position(test));
+            keep.extend(events.iter().rposition(test));
+        }
+        keep.sort_unstable();
+        keep.dedup();
+        self.events_left_out += (events.len() - keep.len()) as u64;
+        self.events = keep.into_iter().map(|i| self.events[i]).collect();
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The events of a record as columns: `kinds` a letter each, `user_ns` differences (the first from the origin of the
@@ -400,6 +435,30 @@ mod tests {
         assert!(serde_json::from_value::<RequestRecord>(json.clone()).is_err());
         json["events"] = serde_json::json!({"kinds": "z", "user_ns": [1], "lag_ns": [null], "bytes": [1]});
         assert!(serde_json::from_value::<RequestRecord>(json).is_err());
+    }
+
+    #[test]
+    fn what_is_left_bounds_every_figure() {
+        let mut record = RequestRecord::planned(0, Phase::Measured);
+        record.events = "rgtteettfud"
+            .chars()
+            .enumerate()
+            .map(|(i, letter)| EventStamp {
+                kind: EventKind::from_letter(letter).unwrap(),
+                user_ns: i as u64,
+                kernel_ns: None,
+                bytes: 1,
+                tokens: None,
+            })
+            .collect();
+        record.leave_out_events();
+        let kept: String = record.events.iter().map(|event| event.kind.letter()).collect();
+        assert_eq!((kept.as_str(), record.events_left_out), ("rgttfd", 5));
+        let times: Vec<u64> = record.events.iter().map(|event| event.user_ns).collect();
+        assert_eq!(times, [0, 1, 2, 7, 8, 10]);
+        let mut empty = RequestRecord::planned(0, Phase::Measured);
+        empty.leave_out_events();
+        assert_eq!(empty.events_left_out, 0);
     }
 
     proptest! {

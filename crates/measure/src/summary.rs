@@ -277,6 +277,9 @@ fn throughput(
 /// below the average (it would with windows of a fixed second, whose last one is not full). A request's tokens are
 /// spread over its token events evenly.
 fn peak_rate(all: &[Timeline<'_>], complete: &[&Timeline<'_>]) -> Option<f64> {
+    if complete.iter().any(|line| line.record.events_left_out > 0) {
+        return None;
+    }
     let mut peak: Option<f64> = None;
     for (round, (from, to)) in round_spans(all) {
         let span_ns = to.saturating_sub(from);

@@ -79,9 +79,11 @@ impl<'a> Timeline<'a> {
         self.tokens.last().map(|(time, _)| *time)
     }
 
-    /// The gaps between consecutive token events, ns, each with the tokens that the later one brought.
+    /// The gaps between consecutive token events, ns, each with the tokens that the later one brought. None where events
+    /// were left out of the record.
     pub fn gaps(&self) -> impl Iterator<Item = (u64, Option<u32>)> + '_ {
-        self.tokens.windows(2).map(|pair| (pair[1].0.saturating_sub(pair[0].0), pair[1].1))
+        let tokens = if self.record.events_left_out > 0 { &[] } else { self.tokens.as_slice() };
+        tokens.windows(2).map(|pair| (pair[1].0.saturating_sub(pair[0].0), pair[1].1))
     }
 
     /// Output tokens: what the server billed, else what the client counted over the whole text.

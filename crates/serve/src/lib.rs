@@ -1,6 +1,6 @@
 //! HTTP around a backend: the server side of the protocol that `vlm-benchmark` speaks.
 //!
-//! [`app`] is one thread with an event loop: connections, routes, and writes at exact times. [`validate`] turns what came
+//! [`App`] is one thread with an event loop: connections, routes, and writes at exact times. [`validate`] turns what came
 //! into what a [`Backend`] may rely on. [`ScriptedBackend`] answers from a [`Script`], faults included: the test rig of
 //! the client, and a server with known send times.
 

@@ -63,10 +63,26 @@ fn the_log_is_small_and_holds_no_picture() {
 fn detail_decides_what_is_kept() {
     let text = |detail: &str| a_run(&format!("--detail {detail}")).measured().remove(0);
     let (summary, stamps, whole) = (text("summary"), text("stamps"), text("text"));
-    assert_eq!((summary.events.len(), summary.text), (0, None));
+    assert_eq!((summary.events.len(), summary.text), (4, None));
     assert_eq!((stamps.events.len(), stamps.text), (11, None));
     assert!(whole.events.len() == 11 && whole.text.is_some());
     assert!(stamps.text_sha256.is_some());
+}
+
+#[test]
+fn a_summary_on_disk_gives_every_figure_but_the_gaps() {
+    let run = a_run("--detail summary");
+    let (json, _, _) = command(&["report", run.folder.to_str().unwrap(), "--format", "json"]);
+    let from_disk: measure::RunSummary = serde_json::from_str(&json).unwrap();
+    let live = run.summary();
+    for name in ["ttft_ms", "tpot_ms", "e2e_ms", "first_event_ms"] {
+        assert_eq!(live.metric(name), from_disk.metric(name), "{name}");
+    }
+    assert_eq!((live.duration_s, live.totals.clone()), (from_disk.duration_s, from_disk.totals.clone()));
+    assert!(live.metric("itl_ms").is_some() && from_disk.metric("itl_ms").is_none());
+    assert!(json.contains("events_left_out"));
+    let (block, _, _) = command(&["report", run.folder.to_str().unwrap(), "--format", "block"]);
+    assert!(block.contains("Mean ITL (ms):                           n/a"), "{block}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 /// All that apply, the gravest first.
 pub(super) fn of(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>], clock_was_set: bool) -> Vec<Caution> {
     let mut out = Vec::new();
-    of_the_run(log, summary, &mut out);
+    of_the_run(log, summary, complete, &mut out);
     of_the_images(log, complete, &mut out);
     of_the_caches(log, summary, complete, &mut out);
     of_the_tokens(log, summary, complete, &mut out);
@@ -19,8 +19,11 @@ pub(super) fn of(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>],
     out
 }
 
-fn of_the_run(log: &RunLog, summary: &RunSummary, out: &mut Vec<Caution>) {
+fn of_the_run(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>], out: &mut Vec<Caution>) {
     let counts = &summary.counts;
+    if complete.iter().any(|line| line.record.events_left_out > 0) {
+        out.push(Caution::EventsLeftOut);
+    }
     if !summary.complete_run {
         let by = log.footer.as_ref().and_then(|footer| footer.interrupted.clone());
         let stopped = ["cancelled", "not_sent"].iter().filter_map(|name| counts.by_outcome.get(*name)).sum::<u64>();
@@ -161,8 +164,11 @@ fn of_the_events(complete: &[&Timeline<'_>], out: &mut Vec<Caution>) {
     if gaps > 0 && together as f64 / gaps as f64 > 0.05 {
         out.push(Caution::ManyEventsPerRead { share: together as f64 / gaps as f64 });
     }
-    let known: Vec<(u64, usize)> =
-        complete.iter().filter_map(|line| Some((line.output_tokens()?, line.tokens.len()))).collect();
+    let known: Vec<(u64, usize)> = complete
+        .iter()
+        .filter(|line| line.record.events_left_out == 0)
+        .filter_map(|line| Some((line.output_tokens()?, line.tokens.len())))
+        .collect();
     let (tokens, events) = known.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     if events > 0 && tokens as f64 / events as f64 > 1.1 {
         out.push(Caution::ManyTokensPerEvent { mean: tokens as f64 / events as f64 });
