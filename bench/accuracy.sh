@@ -3,7 +3,7 @@
 #
 # The scripted server (first token after 200 ms, then one each 20 ms, 128 tokens) spins on one core and stamps both sides of
 # every write; the client runs on another. At 1, 64 and 256 streams the mean over the requests of (reported − true) is
-# printed, in µs. True TTFT is from the read of the request's last byte to just before the write of its first token;
+# printed, in µs. True TTFT is from the kernel's receive time of the request's last byte to just before the write of its first token;
 # true TPOT is the span of its token writes divided by the tokens less one. Needs python3 and taskset; sends to loopback.
 #
 #   bench/accuracy.sh [RUNS]      default 3; the figures of each run are printed
@@ -50,7 +50,7 @@ for line in open(work + "/run/run.jsonl"):
     true = truth[str(row["index"])]
     writes = [w["before_ns"] for w in true["writes"] if w["tokens"]]
     assert len(writes) == len(times) == 128, (len(writes), len(times))
-    ttft.append((times[0] - row["sent_ns"]) - (writes[0] - true["read_ns"]))
+    ttft.append((times[0] - row["sent_ns"]) - (writes[0] - true["received_ns"]))
     tpot.append(((times[-1] - times[0]) - (writes[-1] - writes[0])) / 127)
 ttft.sort()
 mean = lambda v: sum(v) / len(v) / 1e3

@@ -337,9 +337,8 @@ impl RequestRecord {
             matches!(event.kind, EventKind::Text | EventKind::Empty | EventKind::Reasoning | EventKind::ToolCall)
         };
         let answer = |event: &EventStamp| matches!(event.kind, EventKind::Text | EventKind::Empty);
-        let full = |event: &EventStamp| {
-            matches!(event.kind, EventKind::Text | EventKind::Reasoning | EventKind::ToolCall)
-        };
+        let full =
+            |event: &EventStamp| matches!(event.kind, EventKind::Text | EventKind::Reasoning | EventKind::ToolCall);
         let choices = |event: &EventStamp| event.kind.has_choices();
         let events = &self.events;
         let mut keep: Vec<usize> =

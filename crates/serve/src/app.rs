@@ -12,7 +12,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use serde_json::json;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -182,6 +182,7 @@ pub struct App {
     chats: u64,
     in_flight: usize,
     room: Vec<u8>,
+    wall_minus_monotonic_ns: i64,
 }
 
 impl App {
@@ -209,6 +210,7 @@ impl App {
             chats: 0,
             in_flight: 0,
             room: vec![0; 256 * 1024],
+            wall_minus_monotonic_ns: observed::wall_minus_monotonic_ns(),
         })
     }
 
@@ -298,10 +300,12 @@ impl App {
     fn read(&mut self, id: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         loop {
-            match connection.stream.read(&mut self.room) {
-                Ok(0) => return self.drop_connection(id),
-                Ok(count) => {
+            match connection.stream.read_stamped(&mut self.room, &mut connection.control) {
+                Ok((0, _)) => return self.drop_connection(id),
+                Ok((count, wall_ns)) => {
                     connection.read_ns = now_ns();
+                    let monotonic = wall_ns.and_then(|wall| wall.checked_add_signed(-self.wall_minus_monotonic_ns));
+                    connection.received_ns = monotonic.unwrap_or(connection.read_ns).min(connection.read_ns);
                     connection.input.extend_from_slice(&self.room[..count]);
                     if connection.answering.is_some() && connection.input.len() > AHEAD_BYTES_MAX {
                         return self.drop_connection(id);

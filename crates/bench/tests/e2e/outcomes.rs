@@ -217,6 +217,19 @@ fn sigterm_keeps_everything() {
 }
 
 #[test]
+fn stopped_before_the_first_answer() {
+    let server = serve(Script::of(fault(1, FaultKind::Stall)));
+    let mut client = Client::new("--no-image --model scripted --batch_size 4").at(&server);
+    let child = client.spawn();
+    wait_until(|| server.records().iter().any(|record| record.writes.len() >= 2));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT).unwrap();
+    let run = client.finish(child).expect(130);
+    let counts = run.summary().counts;
+    assert_eq!((counts.planned, counts.by_outcome.get("not_sent")), (4, Some(&4)));
+    assert_eq!(server.records().len(), 1);
+}
+
+#[test]
 fn kill_9_loses_at_most_the_last_second() {
     let script = stream(|reply| reply.tokens = 2)
         .with_rule(When { number: Some(6), ..When::default() }, Reply::Stream(Box::new(fault(1, FaultKind::Stall))));

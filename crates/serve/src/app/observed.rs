@@ -13,6 +13,17 @@ pub(crate) fn unix_s() -> u64 {
     clock_ns(nix::time::ClockId::CLOCK_REALTIME) / 1_000_000_000
 }
 
+/// Wall clock minus monotonic clock, ns: the tightest of nine bracketed readings.
+pub(super) fn wall_minus_monotonic_ns() -> i64 {
+    let reading = || {
+        let before = now_ns();
+        let wall = clock_ns(nix::time::ClockId::CLOCK_REALTIME);
+        let width = now_ns() - before;
+        (width, wall.wrapping_sub(before + width / 2).cast_signed())
+    };
+    (0..9).map(|_| reading()).min().map_or(0, |(_, offset)| offset)
+}
+
 fn clock_ns(clock: nix::time::ClockId) -> u64 {
     nix::time::clock_gettime(clock).map_or(0, |time| {
         u64::try_from(time.tv_sec()).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec()).unwrap_or(0)
@@ -41,6 +52,8 @@ pub struct Record {
     pub connection: u64,
     /// Requests that the connection had carried before.
     pub reused: u64,
+    /// When the kernel had its last byte, where it tells; else `read_ns`.
+    pub received_ns: u64,
     /// When its last byte had been read.
     pub read_ns: u64,
     /// Size of its body, bytes.

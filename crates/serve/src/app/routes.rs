@@ -86,6 +86,7 @@ impl App {
             request_id: request.header("x-request-id").map(str::to_owned),
             connection: id - CONNECTION_FIRST,
             reused: connection.carried,
+            received_ns: connection.received_ns.min(read_ns),
             read_ns,
             body_bytes: request.body.len(),
             body: if self.listening.keep_bodies && request.body.len() <= KEPT_BODY_BYTES_MAX {
