@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs, lang: Lang) -> Result<u8, Failure> {
-    let (plan, access) = Plan::new(args).map_err(|error| Failure { status: 2, text: error.to_string() })?;
+    let (plan, access) = Plan::new(args).map_err(|error| Failure { status: 2, text: error.text(lang) })?;
     if args.dry_run {
         let _ = std::io::stdout().lock().write_all(&store::pretty(&plan));
         return Ok(0);

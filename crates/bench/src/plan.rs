@@ -5,7 +5,7 @@ use crate::cli::{Arrivals, ImageAs, MaxTokensField, OverCap, PartOrder, RunArgs}
 use crate::image::Synthetic;
 use crate::net::{Limits, Target, TargetError, TlsOptions};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use measure::{Clock, Definitions, Detail, METRICS, SloLimit};
+use measure::{Clock, Definitions, Detail, Lang, METRICS, SloLimit};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -15,24 +15,48 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// A flag's value.
-    #[error("{flag} {given:?}: {why}")]
+    #[error("{flag} {given:?}: {}", why.en)]
     Value {
         /// The flag.
         flag: &'static str,
         /// What was given.
         given: String,
         /// What is allowed, and what to do.
-        why: String,
+        why: Words,
     },
     /// Flags that do not go together, or that are missing.
-    #[error("{0}")]
-    Combination(String),
+    #[error("{}", .0.en)]
+    Combination(Words),
     /// The server's address or the proxy on the way.
     #[error(transparent)]
     Target(#[from] TargetError),
     /// A synthetic image's recipe.
     #[error(transparent)]
     Image(#[from] crate::image::ImageError),
+}
+
+/// One sentence in both languages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    en: String,
+    zh: String,
+}
+
+fn words(en: impl Into<String>, zh: impl Into<String>) -> Words {
+    Words { en: en.into(), zh: zh.into() }
+}
+
+impl PlanError {
+    /// The error in one language, where it has both.
+    #[must_use]
+    pub fn text(&self, lang: Lang) -> String {
+        match (self, lang) {
+            (Self::Value { flag, given, why }, Lang::Zh) => format!("{flag} {given:?}：{}", why.zh),
+            (Self::Combination(why), Lang::Zh) => why.zh.clone(),
+            (Self::Image(error), lang) => error.text(lang == Lang::Zh),
+            (other, _) => other.to_string(),
+        }
+    }
 }
 
 /// Where the images come from.
@@ -279,31 +303,43 @@ impl Plan {
     }
 
     fn check_together(&self) -> Result<(), PlanError> {
-        let refuse = |why: &str| Err(PlanError::Combination(why.to_owned()));
+        let refuse = |en: &str, zh: &str| Err(PlanError::Combination(words(en, zh)));
         let from_files = matches!(self.images, ImageSource::Files(_) | ImageSource::Folder { .. });
         if self.image_as != ImageAs::Base64 && (!from_files || self.resize.is_some() || self.cold) {
             return refuse(
                 "--image-as file-url and url send files as they are: they need --image_path or --image_dir, and exclude --resize and --cold",
+                "--image-as file-url 与 url 原样发送文件：需要 --image_path 或 --image_dir，且不能与 --resize、--cold 同用",
             );
         }
         if self.image_proof && !self.has_images() {
-            return refuse("--image-proof needs an image: give --image_path, --image_dir or --synthetic-image");
+            return refuse(
+                "--image-proof needs an image: give --image_path, --image_dir or --synthetic-image",
+                "--image-proof 需要图片：请给出 --image_path、--image_dir 或 --synthetic-image",
+            );
         }
         if self.image_proof && self.image_as != ImageAs::Base64 {
-            return refuse("--image-proof sends an altered image, which only --image-as base64 can");
+            return refuse(
+                "--image-proof sends an altered image, which only --image-as base64 can",
+                "--image-proof 要发送修改过的图片，只有 --image-as base64 可以",
+            );
         }
         if self.cold && self.requests.is_none() {
             return refuse(
                 "--cold makes every image before the run begins, so it needs --num-prompts beside --duration",
+                "--cold 在测试开始前生成所有图片，与 --duration 同用时需要 --num-prompts",
             );
         }
         let prompts_differ = matches!(self.prompts, PromptSource::Synthetic(_) | PromptSource::File(_));
         if self.cold && !self.has_images() && !prompts_differ {
-            return refuse("--cold without images needs prompts that differ: --synthetic-prompt-tokens or --prompts");
+            return refuse(
+                "--cold without images needs prompts that differ: --synthetic-prompt-tokens or --prompts",
+                "没有图片时 --cold 需要各不相同的提示：--synthetic-prompt-tokens 或 --prompts",
+            );
         }
         if self.requests.is_none() && matches!(self.prompts, PromptSource::Synthetic(_)) {
             return refuse(
                 "--synthetic-prompt-tokens makes every prompt before the run begins, so it needs --num-prompts beside --duration",
+                "--synthetic-prompt-tokens 在测试开始前生成所有提示，与 --duration 同用时需要 --num-prompts",
             );
         }
         Ok(())
@@ -321,10 +357,10 @@ fn access(args: &RunArgs) -> Result<Access, PlanError> {
     let mut headers = HeaderMap::new();
     if let Some(key) = &args.api_key {
         let refuse = |_| {
-            PlanError::Combination(
-                "--api-key (or OPENAI_API_KEY) holds characters that no header may: check for a line break at its end"
-                    .into(),
-            )
+            PlanError::Combination(words(
+                "--api-key (or OPENAI_API_KEY) holds characters that no header may: check for a line break at its end",
+                "--api-key（或 OPENAI_API_KEY）含有请求头不允许的字符：请检查末尾是否有换行",
+            ))
         };
         let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(refuse)?;
         value.set_sensitive(true);
@@ -332,15 +368,16 @@ fn access(args: &RunArgs) -> Result<Access, PlanError> {
     }
     for header in &args.header {
         // Only the name is shown: the value may be a secret.
-        let refuse = |name: &str, why: &str| PlanError::Value {
+        let refuse = |name: &str, en: &str, zh: &str| PlanError::Value {
             flag: "--header",
             given: name.to_owned(),
-            why: format!("{why}; \"Name: value\" is expected"),
+            why: words(format!("{en}; \"Name: value\" is expected"), format!("{zh}；应为 \"名称: 值\"")),
         };
-        let (name, value) = header.split_once(':').ok_or_else(|| refuse("…", "there is no colon"))?;
-        let header_name = HeaderName::try_from(name.trim()).map_err(|_| refuse(name, "that is no header name"))?;
+        let (name, value) = header.split_once(':').ok_or_else(|| refuse("…", "there is no colon", "没有冒号"))?;
+        let header_name = HeaderName::try_from(name.trim())
+            .map_err(|_| refuse(name, "that is no header name", "不是合法的请求头名称"))?;
         let mut value = HeaderValue::try_from(value.trim())
-            .map_err(|_| refuse(name, "its value holds characters that no header may"))?;
+            .map_err(|_| refuse(name, "its value holds characters that no header may", "值含有请求头不允许的字符"))?;
         value.set_sensitive(true);
         headers.append(header_name, value);
     }
@@ -370,9 +407,10 @@ fn image_source(args: &RunArgs) -> Result<ImageSource, PlanError> {
     if args.no_image || args.prompts.is_some() {
         return Ok(ImageSource::None);
     }
-    Err(PlanError::Combination(
-        "no image was given: --image_path FILE, --image_dir FOLDER or --synthetic-image photo:1080x810 names one, --no-image sends text only".into(),
-    ))
+    Err(PlanError::Combination(words(
+        "no image was given: --image_path FILE, --image_dir FOLDER or --synthetic-image photo:1080x810 names one, --no-image sends text only",
+        "没有给出图片：用 --image_path 文件、--image_dir 目录或 --synthetic-image photo:1080x810 指定；--no-image 只发送文本",
+    )))
 }
 
 /// Schedule, cap and number of requests.
@@ -380,9 +418,10 @@ fn load(args: &RunArgs) -> Result<(Schedule, Option<u32>, Option<u64>), PlanErro
     if let Some(rate) = args.request_rate {
         positive(rate, "--request-rate")?;
         if args.num_prompts.is_none() && args.duration.is_none() {
-            return Err(PlanError::Combination(
-                "--request-rate needs --num-prompts or --duration: how long should it go on?".into(),
-            ));
+            return Err(PlanError::Combination(words(
+                "--request-rate needs --num-prompts or --duration: how long should it go on?",
+                "--request-rate 需要 --num-prompts 或 --duration：要持续多久？",
+            )));
         }
         return Ok((Schedule::OpenLoop { arrivals: args.arrivals }, args.max_concurrency, args.num_prompts));
     }
@@ -401,14 +440,22 @@ fn positive(value: f64, flag: &'static str) -> Result<f64, PlanError> {
     if value.is_finite() && value > 0.0 {
         return Ok(value);
     }
-    Err(PlanError::Value { flag, given: value.to_string(), why: "a number greater than 0 is expected".into() })
+    Err(PlanError::Value {
+        flag,
+        given: value.to_string(),
+        why: words("a number greater than 0 is expected", "应为大于 0 的数"),
+    })
 }
 
 fn at_least(value: f64, least: f64, flag: &'static str) -> Result<f64, PlanError> {
     if value.is_finite() && value >= least {
         return Ok(value);
     }
-    Err(PlanError::Value { flag, given: value.to_string(), why: format!("a number of at least {least} is expected") })
+    Err(PlanError::Value {
+        flag,
+        given: value.to_string(),
+        why: words(format!("a number of at least {least} is expected"), format!("应为不小于 {least} 的数")),
+    })
 }
 
 fn resize(given: &str) -> Result<(u32, u32), PlanError> {
@@ -416,35 +463,44 @@ fn resize(given: &str) -> Result<(u32, u32), PlanError> {
     given.split_once(['x', 'X', '×']).and_then(|(w, h)| Some((side(w)?, side(h)?))).ok_or_else(|| PlanError::Value {
         flag: "--resize",
         given: given.to_owned(),
-        why: "width x height is expected, each from 1 to 16384, such as 1080x810".into(),
+        why: words(
+            "width x height is expected, each from 1 to 16384, such as 1080x810",
+            "应为 宽x高，各为 1 到 16384，例如 1080x810",
+        ),
     })
 }
 
 fn extra_body(given: Option<&str>) -> Result<Map<String, Value>, PlanError> {
     let Some(given) = given else { return Ok(Map::new()) };
-    let refuse = |why: String| PlanError::Value {
+    let refuse = |en: String, zh: String| PlanError::Value {
         flag: "--extra-body",
         given: given.to_owned(),
-        why: format!("{why}; a JSON object such as '{{\"top_p\": 0.9}}' is expected"),
+        why: words(
+            format!("{en}; a JSON object such as '{{\"top_p\": 0.9}}' is expected"),
+            format!("{zh}；应为 JSON 对象，例如 '{{\"top_p\": 0.9}}'"),
+        ),
     };
-    let value: Value = serde_json::from_str(given).map_err(|error| refuse(error.to_string()))?;
-    let Value::Object(fields) = value else { return Err(refuse("this is no object".into())) };
+    let value: Value = serde_json::from_str(given).map_err(|error| refuse(error.to_string(), error.to_string()))?;
+    let Value::Object(fields) = value else { return Err(refuse("this is no object".into(), "这不是对象".into())) };
     if let Some(name) = ["messages", "stream"].iter().find(|name| fields.contains_key(**name)) {
-        return Err(refuse(format!("{name:?} is the benchmark's own")));
+        return Err(refuse(format!("{name:?} is the benchmark's own"), format!("{name:?} 由本工具自己填写")));
     }
     Ok(fields)
 }
 
 /// `ttft:500 tpot:50`, names with or without `_ms`.
 pub(crate) fn goodput(given: &[String]) -> Result<Vec<SloLimit>, PlanError> {
-    let words = given.iter().flat_map(|word| word.split([' ', ',']).filter(|word| !word.is_empty()));
-    words
+    let limits = given.iter().flat_map(|word| word.split([' ', ',']).filter(|word| !word.is_empty()));
+    limits
         .map(|word| {
             let names: Vec<&str> = METRICS.iter().map(|metric| metric.name.trim_end_matches("_ms")).collect();
             let refuse = || PlanError::Value {
                 flag: "--goodput",
                 given: word.to_owned(),
-                why: format!("NAME:MS is expected, NAME one of {}", names.join(", ")),
+                why: words(
+                    format!("NAME:MS is expected, NAME one of {}", names.join(", ")),
+                    format!("应为 名称:毫秒，名称为 {} 之一", names.join("、")),
+                ),
             };
             let (name, max) = word.split_once(':').ok_or_else(refuse)?;
             // vLLM's name for the end-to-end latency.
@@ -473,7 +529,8 @@ mod tests {
     }
 
     fn check_refused(words: &[&str], part: &str) {
-        let text = plan(words).err().map(|error| error.to_string()).unwrap_or_default();
+        let error = plan(words).err();
+        let text = error.as_ref().map(|error| error.text(Lang::En)).unwrap_or_default();
         assert!(text.contains(part), "{words:?}: {text:?} lacks {part:?}");
     }
 
