@@ -1,6 +1,6 @@
 //! What a person sees while a run goes on: a bar on a terminal, lines otherwise. A fold over the run's events.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use measure::{Lang, Outcome};
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -46,11 +46,18 @@ impl View {
         }
         let bar = ProgressBar::with_draw_target(requests, ProgressDrawTarget::stderr_with_hz(10));
         let template = match requests {
-            Some(_) => "{prefix} [{bar:24}] {pos}/{len} {per_sec} ETA {eta} {msg}",
+            Some(_) => "{prefix} [{bar:24}] {pos}/{len} {per_sec} ETA {left} {msg}",
             None => "{prefix} {spinner} {pos} {per_sec} {elapsed} {msg}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("=> "));
+            // Before the first request has ended, nothing is known of the rest.
+            let left = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                let _ = match state.pos() {
+                    0 => write!(out, "?"),
+                    _ => write!(out, "{:#}", HumanDuration(state.eta())),
+                };
+            };
+            bar.set_style(style.with_key("left", left).progress_chars("=> "));
         }
         bar.set_prefix(title.to_owned());
         bar.enable_steady_tick(Duration::from_millis(500));

@@ -56,3 +56,93 @@ fn line(out: &mut String, label: &str, value: &str) {
     // Writing to a String cannot fail.
     let _ = writeln!(out, "{label:<40} {value:<10}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::estimate::Estimate;
+    use crate::summary::{Counts, MetricSummary, Throughput, Totals};
+    use crate::timeline::{Clock, Definitions};
+
+    fn metric(name: &str, mean: f64, median: f64, p99: f64) -> MetricSummary {
+        MetricSummary {
+            name: name.into(),
+            n: 1,
+            undefined: 0,
+            mean: Estimate::bare(mean),
+            std: 0.0,
+            median: Estimate::bare(median),
+            p90: Estimate::bare(p99),
+            p95: Estimate::bare(p99),
+            p99: Estimate::bare(p99),
+            min: mean,
+            max: p99,
+        }
+    }
+
+    /// A run with the figures of one of the two logs of the procedure.
+    fn summary(output: u64, duration_s: f64, rates: [f64; 3], metrics: Vec<MetricSummary>) -> RunSummary {
+        RunSummary {
+            schema: 1,
+            definitions: Definitions::Standard,
+            clock: Clock::Kernel,
+            requests_by_kernel_clock: 1,
+            complete_run: true,
+            counts: Counts { planned: 1, complete: 1, ..Counts::default() },
+            duration_s: Some(duration_s),
+            totals: Totals {
+                text_input_tokens: Some(3),
+                input_tokens: Some(1145),
+                output_tokens: Some(output),
+                ..Totals::default()
+            },
+            throughput: Throughput {
+                requests_per_s: Some(rates[0]),
+                output_tokens_per_s: Some(rates[1]),
+                total_tokens_per_s: Some(rates[2]),
+                ..Throughput::default()
+            },
+            goodput: None,
+            metrics,
+            burst_spread_ms: None,
+            cautions: Vec::new(),
+        }
+    }
+
+    fn check(log: &str, summary: &RunSummary) {
+        let at = log.find("============ Serving").unwrap();
+        assert_eq!(block(summary).lines().collect::<Vec<_>>(), log[at..].lines().take(22).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_blocks_of_the_procedure_to_the_letter() {
+        let accuracy = [
+            metric("ttft_ms", 81.17, 81.17, 81.17),
+            metric("tpot_ms", 16.42, 16.42, 16.42),
+            metric("itl_ms", 16.25, 16.41, 16.63),
+        ];
+        // 97 tokens in 1.6584 s: 0.603 req/s, 58.49 tok/s, (3 + 97) / 1.6584 = 60.30.
+        check(
+            include_str!("../../../tests/data/logs/seed_accuracy.txt"),
+            &summary(97, 1.6584, [1.0 / 1.6584, 97.0 / 1.6584, 100.0 / 1.6584], accuracy.to_vec()),
+        );
+        let performance = [
+            metric("ttft_ms", 82.05, 82.05, 82.05),
+            metric("tpot_ms", 16.44, 16.44, 16.44),
+            metric("itl_ms", 16.41, 16.44, 16.59),
+        ];
+        check(
+            include_str!("../../../tests/data/logs/seed_performance.txt"),
+            &summary(512, 8.4849, [1.0 / 8.4849, 512.0 / 8.4849, 515.0 / 8.4849], performance.to_vec()),
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_a_number() {
+        let mut summary = summary(1, 1.0, [1.0; 3], Vec::new());
+        summary.totals.text_input_tokens = None;
+        let text = block(&summary);
+        assert!(text.contains("Total input tokens:                      n/a       \n"), "{text}");
+        assert!(text.contains("Mean TPOT (ms):                          n/a       \n"), "{text}");
+    }
+}
