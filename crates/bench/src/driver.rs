@@ -5,7 +5,6 @@
 //! because the timing path must not wait for the other end: what it can hold is what the server has sent.
 
 use crate::cli::OverCap;
-use crate::clock;
 use crate::net::{
     BodyParts, Conn, ConnectError, Connector, Limits, PartsBody, Progress, Segment, Tape, Target, Timer, exchange,
 };
@@ -259,7 +258,7 @@ async fn open_ahead(round: &Rc<Round>, count: u64) -> Result<(), ConnectError> {
 
 /// Lets the requests go, one after the other, each at its time and under the cap.
 async fn dispatch(round: &Rc<Round>, job: &mut Job) -> Vec<tokio::task::JoinHandle<()>> {
-    let start_ns = clock::now_ns() + START_DELAY_NS;
+    let start_ns = stamp::now_ns() + START_DELAY_NS;
     let end_ns = job.duration.map(|duration| start_ns + duration.as_nanos() as u64);
     let room = job.cap.map(|cap| Arc::new(Semaphore::new(cap as usize)));
     let mut tasks: Vec<tokio::task::JoinHandle<()>> = Vec::new();
@@ -276,13 +275,13 @@ async fn dispatch(round: &Rc<Round>, job: &mut Job) -> Vec<tokio::task::JoinHand
             admitted_ns: None,
         };
         let over = |now_ns: u64| end_ns.is_some_and(|end_ns| now_ns >= end_ns);
-        if over(intended_ns.max(if offset.is_none() { clock::now_ns() } else { 0 })) {
+        if over(intended_ns.max(if offset.is_none() { stamp::now_ns() } else { 0 })) {
             break;
         }
         number += 1;
         match admit(round, job, offset.is_some(), intended_ns, end_ns, room.as_ref()).await {
             Admitted::Go(permit) => {
-                let admitted_ns = clock::now_ns().max(intended_ns);
+                let admitted_ns = stamp::now_ns().max(intended_ns);
                 if offset.is_none() {
                     if over(admitted_ns) {
                         break;
@@ -416,7 +415,7 @@ async fn connection(round: &Round) -> Result<(Conn, bool), ConnectError> {
     loop {
         let idle = round.idle.borrow_mut().pop();
         let Some(mut conn) = idle else { break };
-        let fresh = clock::now_ns().saturating_sub(conn.idle_since_ns) < STALE_AFTER_NS;
+        let fresh = stamp::now_ns().saturating_sub(conn.idle_since_ns) < STALE_AFTER_NS;
         if fresh && conn.sender.ready().await.is_ok() {
             return Ok((conn, replaced));
         }

@@ -5,7 +5,6 @@
 
 pub mod arrival;
 pub mod cli;
-pub mod clock;
 pub mod commands;
 pub mod counting;
 pub mod driver;

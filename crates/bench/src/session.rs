@@ -1,7 +1,6 @@
 //! A whole run, from the plan to the exit status.
 
 use crate::arrival;
-use crate::clock;
 use crate::counting::Counter;
 use crate::driver::{self, Job, Reach, RunEvent};
 use crate::hints;
@@ -128,7 +127,7 @@ impl Session {
             None
         };
         let asker = Asker::new(reach.clone()).map_err(|error| Failure::server(error.to_string()))?;
-        let nonce = clock::unix_ns();
+        let nonce = stamp::unix_ns();
         let make = |model: &str| {
             Workload::new(&plan, model, tokenizer.as_ref(), nonce)
                 .map_err(|error| Failure::usage(workload_text(&error, lang)))
@@ -156,8 +155,8 @@ impl Session {
         };
         facts.model.clone_from(&model);
         let workload = early.map_or_else(|| make(&model), Ok)?;
-        let origin = clock::now_ns();
-        let offset = clock::wall_minus_monotonic_ns();
+        let origin = stamp::now_ns();
+        let offset = stamp::wall_minus_monotonic_ns();
         let stamp = jiff::Timestamp::now();
         let header = Header {
             schema: SCHEMA_VERSION,
@@ -196,7 +195,7 @@ impl Session {
             next_index: 0,
             proof: None,
             wall_minus_monotonic_ns: offset,
-            cpu_ns_before: clock::cpu_ns(),
+            cpu_ns_before: stamp::cpu_ns(),
             _stamping: stamping,
         })
     }
@@ -490,8 +489,8 @@ impl Session {
 
     /// Counts what is left to count, prints the block and the rest, writes the files; the exit status.
     fn finish(mut self) -> u8 {
-        let cpu_ns = clock::cpu_ns().saturating_sub(self.cpu_ns_before);
-        let step = clock::wall_minus_monotonic_ns() - self.wall_minus_monotonic_ns;
+        let cpu_ns = stamp::cpu_ns().saturating_sub(self.cpu_ns_before);
+        let step = stamp::wall_minus_monotonic_ns() - self.wall_minus_monotonic_ns;
         let spec =
             Spec { tokenizer: self.plan.tokenizer.clone(), model: self.plan.model_folder.clone(), ..Spec::default() };
         let (counter, error) = Counter::find(&spec, &self.asker, &self.model);

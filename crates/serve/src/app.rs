@@ -10,6 +10,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use serde_json::json;
+use stamp::{StampedRead, now_ns};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io::{self, Write};
@@ -26,7 +27,6 @@ mod routes;
 
 use connection::{Connection, Stream};
 pub use observed::{Record, WriteStamp};
-pub(crate) use observed::{now_ns, unix_s};
 
 /// The largest request, bytes.
 const BODY_BYTES_MAX: usize = 256 << 20;
@@ -210,7 +210,7 @@ impl App {
             chats: 0,
             in_flight: 0,
             room: vec![0; 256 * 1024],
-            wall_minus_monotonic_ns: observed::wall_minus_monotonic_ns(),
+            wall_minus_monotonic_ns: stamp::wall_minus_monotonic_ns(),
         })
     }
 
@@ -301,8 +301,8 @@ impl App {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         loop {
             match connection.stream.read_stamped(&mut self.room, &mut connection.control) {
-                Ok((0, _)) => return self.drop_connection(id),
-                Ok((count, wall_ns)) => {
+                Ok(StampedRead { bytes: 0, .. }) => return self.drop_connection(id),
+                Ok(StampedRead { bytes: count, wall_ns }) => {
                     connection.read_ns = now_ns();
                     let monotonic = wall_ns.and_then(|wall| wall.checked_add_signed(-self.wall_minus_monotonic_ns));
                     connection.received_ns = monotonic.unwrap_or(connection.read_ns).min(connection.read_ns);

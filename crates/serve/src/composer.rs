@@ -51,7 +51,7 @@ impl Composer {
             shape: Shape {
                 id: format!("chatcmpl-{number:016x}"),
                 model: request.model.clone(),
-                created: crate::app::unix_s(),
+                created: stamp::unix_ns() / 1_000_000_000,
                 frame: stream.clone(),
             },
             billed,

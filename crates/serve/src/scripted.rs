@@ -118,7 +118,7 @@ impl Backend for ScriptedBackend {
     fn open_gate(&mut self, name: &str) {
         self.open_gates.insert(name.to_owned());
         for (timed, sink) in self.waiting.remove(name).unwrap_or_default() {
-            play(timed, sink, crate::app::now_ns());
+            play(timed, sink, stamp::now_ns());
         }
     }
 }

@@ -3,7 +3,6 @@
 use super::body::PartsBody;
 use super::stamped::{StampedIo, Stamps};
 use super::target::{Proxy, Target};
-use crate::clock;
 use hyper::client::conn::http1;
 use hyper::rt::ReadBufCursor;
 use rustls_pki_types::ServerName;
@@ -109,7 +108,7 @@ impl Connector {
             target,
             tls,
             timeout,
-            wall_minus_monotonic_ns: clock::wall_minus_monotonic_ns(),
+            wall_minus_monotonic_ns: stamp::wall_minus_monotonic_ns(),
             addresses: RefCell::default(),
             opened: Cell::new(0),
         }
@@ -126,7 +125,7 @@ impl Connector {
     /// # Errors
     /// [`ConnectError`].
     pub async fn open(&self) -> Result<Conn, ConnectError> {
-        let start = clock::now_ns();
+        let start = stamp::now_ns();
         let late = || ConnectError::Timeout { address: self.address_name(), seconds: self.timeout.as_secs() };
         let (stream, stamps) = tokio::time::timeout(self.timeout, self.stream()).await.map_err(|_| late())??;
         let mut builder = http1::Builder::new();
@@ -141,7 +140,7 @@ impl Connector {
         });
         let id = self.opened.get();
         self.opened.set(id + 1);
-        let now = clock::now_ns();
+        let now = stamp::now_ns();
         Ok(Conn { sender, stamps, id, carried: 0, connect_ns: now - start, idle_since_ns: now })
     }
 

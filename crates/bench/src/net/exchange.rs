@@ -6,7 +6,6 @@
 
 use super::body::PartsBody;
 use super::connect::Conn;
-use crate::clock;
 use crate::stop::StopSignal;
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -192,7 +191,7 @@ pub async fn exchange(
         }
         Err(ending) => ending,
     };
-    tape.ended_ns = clock::now_ns();
+    tape.ended_ns = stamp::now_ns();
     tape.sent_ns = conn.stamps.first_write_ns();
     tape.body_sent_ns = conn.stamps.last_write_ns();
     conn.carried += 1;

@@ -1,7 +1,7 @@
 //! A TCP stream that notes when bytes left and when they came: our own clock right after the call, and the kernel's
 //! receive time where it gives one (`SO_TIMESTAMPNS`, Linux).
 
-use crate::clock;
+use stamp::StampedRead;
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
@@ -63,33 +63,33 @@ impl StampedIo {
     pub fn new(tcp: TcpStream, wall_minus_monotonic_ns: i64) -> (Self, Rc<Stamps>) {
         let stamps = Rc::new(Stamps::default());
         stamps.wall_minus_monotonic_ns.set(wall_minus_monotonic_ns);
-        let control = if kernel::ask(&tcp) { kernel::control_room() } else { Vec::new() };
+        let control = if stamp::request_stamps(&tcp) { stamp::control_room() } else { Vec::new() };
         (Self { tcp, stamps: Rc::clone(&stamps), control }, stamps)
     }
 
     /// One read into `room`, stamped.
     fn try_read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         let (tcp, control) = (&self.tcp, &mut self.control);
-        let (count, kernel_ns) = if control.is_empty() {
-            (tcp.try_read(room)?, None)
+        let read = if control.is_empty() {
+            StampedRead { bytes: tcp.try_read(room)?, wall_ns: None }
         } else {
-            tcp.try_io(Interest::READABLE, || kernel::receive(tcp, room, control))?
+            tcp.try_io(Interest::READABLE, || stamp::stamped_read(tcp, room, control))?
         };
-        self.stamps.read_user_ns.set(clock::now_ns());
+        self.stamps.read_user_ns.set(stamp::now_ns());
         let offset = self.stamps.wall_minus_monotonic_ns.get();
-        self.stamps.read_kernel_ns.set(kernel_ns.and_then(|wall| wall.checked_add_signed(offset.wrapping_neg())));
-        Ok(count)
+        self.stamps.read_kernel_ns.set(read.wall_ns.and_then(|wall| wall.checked_add_signed(offset.wrapping_neg())));
+        Ok(read.bytes)
     }
 
     fn before_write(&self) {
         if self.stamps.armed.replace(false) {
-            self.stamps.first_write_ns.set(Some(clock::now_ns()));
+            self.stamps.first_write_ns.set(Some(stamp::now_ns()));
         }
     }
 
     fn after_write(&self, result: &Poll<io::Result<usize>>) {
         if matches!(result, Poll::Ready(Ok(_))) {
-            self.stamps.last_write_ns.set(Some(clock::now_ns()));
+            self.stamps.last_write_ns.set(Some(stamp::now_ns()));
         }
     }
 }
@@ -150,64 +150,7 @@ impl AsyncWrite for StampedIo {
 #[must_use]
 pub fn kernel_stamps_work() -> (bool, Option<std::net::UdpSocket>) {
     match std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)) {
-        Ok(socket) if kernel::ask(&socket) => (true, Some(socket)),
+        Ok(socket) if stamp::request_stamps(&socket) => (true, Some(socket)),
         _ => (false, None),
-    }
-}
-
-#[cfg(target_os = "linux")]
-mod kernel {
-    //! The kernel's receive times, through a control message of `recvmsg`.
-
-    use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt::ReceiveTimestampns};
-    use nix::sys::time::TimeSpec;
-    use std::io::{self, IoSliceMut};
-    use std::os::fd::{AsFd, AsRawFd};
-
-    pub(super) fn ask(socket: &impl AsFd) -> bool {
-        setsockopt(&socket.as_fd(), ReceiveTimestampns, &true).is_ok()
-    }
-
-    pub(super) fn control_room() -> Vec<u8> {
-        nix::cmsg_space!(TimeSpec)
-    }
-
-    /// Bytes read, and the wall-clock time at which the kernel had the last of them.
-    pub(super) fn receive(
-        socket: &impl AsRawFd,
-        room: &mut [u8],
-        control: &mut [u8],
-    ) -> io::Result<(usize, Option<u64>)> {
-        let mut parts = [IoSliceMut::new(room)];
-        let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(control), MsgFlags::MSG_DONTWAIT)?;
-        let time = message.cmsgs().ok().and_then(|mut controls| {
-            controls.find_map(|control| match control {
-                ControlMessageOwned::ScmTimestampns(time) => Some(time),
-                _ => None,
-            })
-        });
-        let ns = time.and_then(|time| {
-            Some(u64::try_from(time.tv_sec()).ok()? * 1_000_000_000 + u64::try_from(time.tv_nsec()).ok()?)
-        });
-        Ok((message.bytes, ns))
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod kernel {
-    //! Other kernels give no receive times for TCP: our own reads serve alone.
-
-    use std::io;
-
-    pub(super) fn ask<S>(_: &S) -> bool {
-        false
-    }
-
-    pub(super) fn control_room() -> Vec<u8> {
-        Vec::new()
-    }
-
-    pub(super) fn receive<S>(_: &S, _: &mut [u8], _: &mut [u8]) -> io::Result<(usize, Option<u64>)> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 }

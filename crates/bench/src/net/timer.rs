@@ -1,7 +1,6 @@
 //! A timer good to microseconds on one thread. tokio's own wheel turns once a millisecond, which is too coarse for a
 //! send schedule; on Linux a `timerfd` on the monotonic clock serves instead.
 
-use crate::clock;
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -67,7 +66,7 @@ impl Timer {
 
     /// Waits until this time; at once when it has passed.
     pub async fn sleep_until(&self, at_ns: u64) {
-        if clock::now_ns() >= at_ns {
+        if stamp::now_ns() >= at_ns {
             return;
         }
         let (wake, woken) = oneshot::channel();
@@ -90,7 +89,7 @@ impl Shared {
     /// Wakes everyone who is due and sets the alarm for the next.
     fn ring(&self) {
         let mut waiting = self.waiting.borrow_mut();
-        while waiting.peek().is_some_and(|Reverse(entry)| entry.at_ns <= clock::now_ns()) {
+        while waiting.peek().is_some_and(|Reverse(entry)| entry.at_ns <= stamp::now_ns()) {
             if let Some(Reverse(entry)) = waiting.pop() {
                 // A task that gave up waiting has dropped its end.
                 let _ = entry.wake.send(());
@@ -158,7 +157,6 @@ mod alarm {
 mod alarm {
     //! tokio's timer: good to a millisecond.
 
-    use crate::clock;
     use std::cell::Cell;
     use std::io;
     use std::time::Duration;
@@ -181,10 +179,10 @@ mod alarm {
 
         pub(super) async fn rang(&self) -> io::Result<()> {
             loop {
-                let left = Duration::from_nanos(self.at_ns.get().saturating_sub(clock::now_ns()));
+                let left = Duration::from_nanos(self.at_ns.get().saturating_sub(stamp::now_ns()));
                 tokio::select! {
                     () = tokio::time::sleep(left.min(Duration::from_secs(3600))) => {
-                        if clock::now_ns() >= self.at_ns.get() {
+                        if stamp::now_ns() >= self.at_ns.get() {
                             self.at_ns.set(u64::MAX);
                             return Ok(());
                         }
@@ -206,7 +204,7 @@ mod tests {
         let order = Rc::new(RefCell::new(Vec::new()));
         tokio::task::LocalSet::new().block_on(&runtime, async {
             let timer = Timer::start().unwrap();
-            let start = clock::now_ns();
+            let start = stamp::now_ns();
             let tasks: Vec<_> = [3u64, 1, 2, 0]
                 .into_iter()
                 .map(|step| {
@@ -214,7 +212,7 @@ mod tests {
                     tokio::task::spawn_local(async move {
                         let at = start + step * 3_000_000;
                         timer.sleep_until(at).await;
-                        assert!(clock::now_ns() >= at);
+                        assert!(stamp::now_ns() >= at);
                         order.borrow_mut().push(step);
                     })
                 })

@@ -1,14 +1,10 @@
 //! One connection: its stream, plain or encrypted, and what is under way on it.
 
-use super::observed::now_ns;
 use crate::backend::{Output, Pieces};
-use nix::sys::socket::sockopt::ReceiveTimestampns;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
-use nix::sys::time::TimeSpec;
+use stamp::{StampedRead, now_ns};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::os::fd::AsRawFd;
 use tokio_rustls::rustls::{ServerConnection, StreamOwned};
 
 /// Plain or encrypted.
@@ -26,29 +22,17 @@ impl Stream {
     /// Asks the kernel to stamp what it receives, on a plain stream.
     pub(super) fn ask_for_stamps(&self) -> Vec<u8> {
         match self {
-            Self::Plain(tcp) if setsockopt(tcp, ReceiveTimestampns, &true).is_ok() => nix::cmsg_space!(TimeSpec),
+            Self::Plain(tcp) if stamp::request_stamps(tcp) => stamp::control_room(),
             _ => Vec::new(),
         }
     }
 
-    /// Reads, and tells when the kernel had the last of it, wall clock, where it does.
-    pub(super) fn read_stamped(&mut self, room: &mut [u8], control: &mut [u8]) -> io::Result<(usize, Option<u64>)> {
-        let tcp = match self {
-            Self::Plain(tcp) if !control.is_empty() => tcp,
-            other => return Ok((other.read(room)?, None)),
-        };
-        let mut parts = [io::IoSliceMut::new(room)];
-        let message = recvmsg::<()>(tcp.as_raw_fd(), &mut parts, Some(control), MsgFlags::MSG_DONTWAIT)?;
-        let time = message.cmsgs().ok().and_then(|mut controls| {
-            controls.find_map(|control| match control {
-                ControlMessageOwned::ScmTimestampns(time) => Some(time),
-                _ => None,
-            })
-        });
-        let ns = time.and_then(|time| {
-            Some(u64::try_from(time.tv_sec()).ok()? * 1_000_000_000 + u64::try_from(time.tv_nsec()).ok()?)
-        });
-        Ok((message.bytes, ns))
+    /// Reads, and tells when the kernel had the last of it, where it does.
+    pub(super) fn read_stamped(&mut self, room: &mut [u8], control: &mut [u8]) -> io::Result<StampedRead> {
+        match self {
+            Self::Plain(tcp) if !control.is_empty() => stamp::stamped_read(tcp, room, control),
+            other => Ok(StampedRead { bytes: other.read(room)?, wall_ns: None }),
+        }
     }
 
     pub(super) fn tcp(&self) -> &TcpStream {

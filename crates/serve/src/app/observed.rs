@@ -1,34 +1,7 @@
-//! What the server saw: clocks, requests, writes.
+//! What the server saw: requests and writes.
 
 use serde::Serialize;
 use std::sync::Arc;
-
-/// Now on the monotonic clock, ns.
-pub(crate) fn now_ns() -> u64 {
-    clock_ns(nix::time::ClockId::CLOCK_MONOTONIC)
-}
-
-/// Now on the wall clock, s since 1970.
-pub(crate) fn unix_s() -> u64 {
-    clock_ns(nix::time::ClockId::CLOCK_REALTIME) / 1_000_000_000
-}
-
-/// Wall clock minus monotonic clock, ns: the tightest of nine bracketed readings.
-pub(super) fn wall_minus_monotonic_ns() -> i64 {
-    let reading = || {
-        let before = now_ns();
-        let wall = clock_ns(nix::time::ClockId::CLOCK_REALTIME);
-        let width = now_ns() - before;
-        (width, wall.wrapping_sub(before + width / 2).cast_signed())
-    };
-    (0..9).map(|_| reading()).min().map_or(0, |(_, offset)| offset)
-}
-
-fn clock_ns(clock: nix::time::ClockId) -> u64 {
-    nix::time::clock_gettime(clock).map_or(0, |time| {
-        u64::try_from(time.tv_sec()).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec()).unwrap_or(0)
-    })
-}
 
 /// One write: the clock before and after the call, and the token events in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -1,11 +1,12 @@
 //! What is served where.
 
-use super::observed::{Record, now_ns, unix_s};
+use super::observed::Record;
 use super::{App, CONNECTION_FIRST, locked};
 use crate::backend::{Arrival, ReplySink};
 use crate::http::{self, Received};
 use crate::validate::{ApiError, validate};
 use serde_json::json;
+use stamp::now_ns;
 use std::sync::Arc;
 
 /// Larger bodies are not kept in the records.
@@ -23,7 +24,7 @@ impl App {
         match (request.method.as_str(), request.path.as_str()) {
             ("POST", "/v1/chat/completions") => self.chat(id, request),
             ("GET", "/v1/models") => {
-                let entry = |name: String| json!({"id": name, "object": "model", "created": unix_s(), "owned_by": "vlm-server", "root": name, "parent": null, "max_model_len": null, "permission": []});
+                let entry = |name: String| json!({"id": name, "object": "model", "created": stamp::unix_ns() / 1_000_000_000, "owned_by": "vlm-server", "root": name, "parent": null, "max_model_len": null, "permission": []});
                 let data: Vec<_> = backend.models().into_iter().map(entry).collect();
                 self.json(id, 200, &json!({"object": "list", "data": data}));
             }

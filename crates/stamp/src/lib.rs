@@ -1,4 +1,11 @@
-//! The monotonic clock in integer nanoseconds, and how the wall clock stands to it.
+//! This machine's clocks in integer nanoseconds, and the kernel's receive times of a socket.
+//!
+//! One monotonic clock for all processes of a machine, so that the stamps of client and server compare. Knows no HTTP and
+//! no runs.
+
+mod receive;
+
+pub use receive::{StampedRead, control_room, request_stamps, stamped_read};
 
 use nix::time::{ClockId, clock_gettime};
 
