@@ -4,7 +4,7 @@ use crate::arrival;
 use crate::counting::Counter;
 use crate::driver::{self, Job, Reach, RunEvent};
 use crate::hints;
-use crate::net::{ConnectError, client_config, kernel_stamps_work};
+use crate::net::{ConnectError, FetchError, client_config, kernel_stamps_work};
 use crate::plan::{Access, ImageSource, Plan, Schedule};
 use crate::proof;
 use crate::recorder::Recorder;
@@ -136,7 +136,7 @@ impl Session {
         // asked for first.
         let known = plan.model.clone();
         let early = known.as_deref().map(make).transpose()?;
-        survey::raise_open_files(connections_needed(&plan))
+        survey::raise_open_files(connections_needed(&plan), plan.max_concurrency.is_none())
             .map(|raised| {
                 if let Some(limit) = raised {
                     view.say(lang.pick(
@@ -146,8 +146,13 @@ impl Session {
                 }
             })
             .map_err(Failure::usage)?;
-        let facts = asker.server_facts(known.as_deref().unwrap_or_default());
-        let mut facts = facts.map_err(|error| no_server(&error.to_string(), &plan, lang))?;
+        let mut facts =
+            asker.server_facts(known.as_deref().unwrap_or_default(), &stop).map_err(|error| match error {
+                FetchError::Stopped => {
+                    Failure { status: stop_status(stop.cause()), text: "stopped before anything was sent".into() }
+                }
+                other => no_server(&other.to_string(), &plan, lang),
+            })?;
         let models = model_ids(facts.models.as_ref());
         let model = match known {
             Some(model) => model,
@@ -532,12 +537,16 @@ impl Session {
 /// 130/143, 1, 3 in this order; 0 when all is well.
 fn exit_status(summary: &RunSummary, stopped: Option<&str>) -> u8 {
     match stopped {
-        Some("SIGTERM") => 143,
-        Some(_) => 130,
+        Some(_) => stop_status(stopped),
         None if summary.counts.complete == 0 => 1,
         None if summary.counts.failed > 0 => 3,
         None => 0,
     }
+}
+
+/// The status of a run that a signal ended.
+fn stop_status(cause: Option<&str>) -> u8 {
+    if cause == Some("SIGTERM") { 143 } else { 130 }
 }
 
 /// One hint for each kind of failure among the measured requests.

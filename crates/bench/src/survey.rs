@@ -3,6 +3,7 @@
 
 use crate::driver::Reach;
 use crate::net::{Connector, Fetch, FetchError, Reply, fetch};
+use crate::stop::StopSignal;
 use crate::tokens::server::{parse_tokenize_reply, tokenize_request, tokenize_request_content};
 use bytes::Bytes;
 use hyper::Method;
@@ -32,15 +33,15 @@ impl Asker {
     /// What `/v1/models`, `/version` and `/metrics` say.
     ///
     /// # Errors
-    /// Only when there is no connection at all.
-    pub fn server_facts(&self, model: &str) -> Result<ServerFacts, FetchError> {
-        let models = match self.get(&self.reach.target.path("/v1/models"), LIMIT) {
-            Err(error @ FetchError::Connect(_)) => return Err(error),
+    /// Only when there is no connection at all, or when the run is stopped meanwhile.
+    pub fn server_facts(&self, model: &str, stop: &StopSignal) -> Result<ServerFacts, FetchError> {
+        let models = match self.get(&self.reach.target.path("/v1/models"), stop) {
+            Err(error @ (FetchError::Connect(_) | FetchError::Stopped)) => return Err(error),
             other => other.ok(),
         };
         let json = |reply: &Reply| serde_json::from_slice::<Value>(&reply.body).ok().filter(|_| reply.is_success());
         let root = self.reach.target.root();
-        let from_root = |path: &str| self.get(&root.path(path), LIMIT).ok();
+        let from_root = |path: &str| self.get(&root.path(path), stop).ok();
         let metrics = from_root("/metrics").filter(Reply::is_success);
         Ok(ServerFacts {
             url: self.reach.target.url().to_owned(),
@@ -75,21 +76,39 @@ impl Asker {
         }
     }
 
-    fn get(&self, path: &str, timeout: Duration) -> Result<Reply, FetchError> {
-        self.ask(Method::GET, path, Bytes::new(), timeout)
+    fn get(&self, path: &str, stop: &StopSignal) -> Result<Reply, FetchError> {
+        self.ask(Method::GET, path, Bytes::new(), LIMIT, Some(stop.clone()))
     }
 
     fn post(&self, path: &str, body: &Value, timeout: Duration) -> Result<Reply, FetchError> {
-        self.ask(Method::POST, path, Bytes::from(body.to_string()), timeout)
+        self.ask(Method::POST, path, Bytes::from(body.to_string()), timeout, None)
     }
 
-    fn ask(&self, method: Method, path: &str, body: Bytes, timeout: Duration) -> Result<Reply, FetchError> {
+    fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        timeout: Duration,
+        stop: Option<StopSignal>,
+    ) -> Result<Reply, FetchError> {
         let mut headers = self.reach.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let question = Fetch { method, path: path.to_owned(), headers, body, timeout };
         let connect_limit = self.reach.connect_limit.min(timeout);
         let connector = Connector::new(self.reach.target.clone(), self.reach.tls.clone(), connect_limit);
-        tokio::task::LocalSet::new().block_on(&self.runtime, fetch(&connector, &question))
+        let stopped = async {
+            match stop {
+                Some(mut stop) => stop.stopped().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::task::LocalSet::new().block_on(&self.runtime, async {
+            tokio::select! {
+                reply = fetch(&connector, &question) => reply,
+                () = stopped => Err(FetchError::Stopped),
+            }
+        })
     }
 }
 
@@ -131,11 +150,12 @@ pub fn client_facts(kernel_stamps: bool) -> ClientFacts {
     }
 }
 
-/// Makes sure that `connections` may be open at once. `Ok(Some(limit))` when the limit was raised to do so.
+/// Makes sure that `connections` may be open at once; where that is only the most there could be (`is_bound`), as many as
+/// the system allows do. `Ok(Some(limit))` when the limit was raised to do so.
 ///
 /// # Errors
 /// A line that says how many are possible and what to do.
-pub fn raise_open_files(connections: u64) -> Result<Option<u64>, String> {
+pub fn raise_open_files(connections: u64, is_bound: bool) -> Result<Option<u64>, String> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     // Files, pipes, the timer, the listener of signals, and a question or two.
     const OTHERS: u64 = 64;
@@ -145,10 +165,13 @@ pub fn raise_open_files(connections: u64) -> Result<Option<u64>, String> {
         return Ok(None);
     }
     let raised = needed.min(hard);
-    if raised < needed {
+    if raised < needed && !is_bound {
         return Err(format!(
             "{connections} connections at once need {needed} open files, and this process may have {hard}: raise it (ulimit -Hn), or lower --batch_size / --max-concurrency"
         ));
+    }
+    if raised <= soft {
+        return Ok(None);
     }
     setrlimit(Resource::RLIMIT_NOFILE, raised, hard)
         .map(|()| Some(raised))
@@ -180,8 +203,8 @@ mod tests {
 
     #[test]
     fn more_files_than_the_system_allows_is_said() {
-        let error = raise_open_files(u64::from(u32::MAX) * 4).unwrap_err();
+        let error = raise_open_files(u64::from(u32::MAX) * 4, false).unwrap_err();
         assert!(error.contains("--max-concurrency"), "{error}");
-        assert_eq!(raise_open_files(1), Ok(None));
+        assert_eq!(raise_open_files(1, false), Ok(None));
     }
 }

@@ -48,6 +48,9 @@ pub enum FetchError {
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The user stopped the run meanwhile.
+    #[error("stopped")]
+    Stopped,
     /// The request cannot be written or the answer not be read.
     #[error("{path}: {why}")]
     Exchange {

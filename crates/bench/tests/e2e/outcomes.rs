@@ -217,6 +217,20 @@ fn sigterm_keeps_everything() {
 }
 
 #[test]
+fn stopped_while_the_server_does_not_answer() {
+    // It takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let mut client = Client::new(&format!("--no-image --model m --port {port}"));
+    let child = client.spawn();
+    let connection = silent.accept().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT).unwrap();
+    let run = client.finish(child).expect(130);
+    assert!(!run.folder.exists() && run.stdout.is_empty());
+    drop(connection);
+}
+
+#[test]
 fn stopped_before_the_first_answer() {
     let server = serve(Script::of(fault(1, FaultKind::Stall)));
     let mut client = Client::new("--no-image --model scripted --batch_size 4").at(&server);
