@@ -4,6 +4,7 @@
 use crate::cli::{Arrivals, ImageAs, MaxTokensField, OverCap, PartOrder, RunArgs};
 use crate::image::Synthetic;
 use crate::net::{Limits, Target, TargetError, TlsOptions};
+use crate::tokens::Spec;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use measure::{Clock, Definitions, Detail, Lang, METRICS, SloLimit};
 use serde::Serialize;
@@ -294,6 +295,12 @@ impl Plan {
     #[must_use]
     pub fn connect_limit(&self) -> Duration {
         Duration::try_from_secs_f64(self.limits_s.connect).unwrap_or(Duration::from_secs(30))
+    }
+
+    /// Where a tokenizer may be found.
+    #[must_use]
+    pub fn tokenizer_spec(&self) -> Spec {
+        Spec { tokenizer: self.tokenizer.clone(), model: self.model_folder.clone(), ..Spec::default() }
     }
 
     /// Whether requests hold images.

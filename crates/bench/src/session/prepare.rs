@@ -1,0 +1,234 @@
+//! From the plan to a session that can send: whatever can be found wrong without sending is found here.
+
+use super::{Failure, Output, Session, no_server, stop_status};
+use crate::driver::Reach;
+use crate::net::{FetchError, client_config, kernel_stamps_work};
+use crate::plan::{Access, Plan};
+use crate::recorder::Recorder;
+use crate::stop::StopSignal;
+use crate::store::{Extras, Store, default_folder};
+use crate::survey::{self, Asker, client_facts, model_ids};
+use crate::tokens::{Env, Loaded, resolve};
+use crate::view::View;
+use crate::workload::{Workload, WorkloadError, needs_tokenizer};
+use geometry::{Family, Preprocessor};
+use measure::{Clocks, Detail, Header, Lang, SCHEMA_VERSION, ServerFacts};
+use std::path::Path;
+
+impl Session {
+    /// Everything before the first request: checks, bodies, the server's facts, the run's folder.
+    pub(super) fn prepare(
+        plan: Plan,
+        access: Access,
+        output: &Output,
+        stop: StopSignal,
+        lang: Lang,
+    ) -> Result<Self, Failure> {
+        let view = View::new(lang);
+        let (kernel_stamps, stamping) = kernel_stamps_work();
+        let reach = reach(&plan, access)?;
+        check_tokenizer_path(&plan)?;
+        let asker = Asker::new(reach.clone()).map_err(|error| Failure::server(error.to_string()))?;
+        let tokenizer = tokenizer(&plan, lang)?;
+        let nonce = stamp::unix_ns();
+        let make = |model: &str| {
+            Workload::new(&plan, model, tokenizer.as_ref(), nonce)
+                .map_err(|error| Failure::usage(workload_text(&error, lang)))
+        };
+        // Whatever is wrong with the command line is said before anything is sent; only a missing model name has to be
+        // asked for first.
+        let known = plan.model.clone();
+        let early = known.as_deref().map(make).transpose()?;
+        raise_open_files(&plan, &view)?;
+        let mut facts = server_facts(&asker, &plan, &stop, lang)?;
+        let models = model_ids(facts.models.as_ref());
+        let model = known.map_or_else(|| the_only_model(&models, &view), Ok)?;
+        facts.model.clone_from(&model);
+        let workload = early.map_or_else(|| make(&model), Ok)?;
+        let wall_minus_monotonic_ns = stamp::wall_minus_monotonic_ns();
+        let started = jiff::Timestamp::now();
+        let header = header(&plan, output, facts, &workload, started, wall_minus_monotonic_ns, kernel_stamps);
+        let file_stamp = started.strftime("%Y%m%d-%H%M%S").to_string();
+        let store = open_store(output, &header, &file_stamp, &view)?;
+        let keep_text = plan.detail == Detail::Text || (plan.cold && !plan.ignore_eos);
+        Ok(Self {
+            recorder: Recorder::new(header.clocks.origin_monotonic_ns, keep_text),
+            extras: Extras { bom: output.extras.bom, vllm_date: output.extras.save_result.then_some(file_stamp) },
+            plan,
+            model,
+            models,
+            reach,
+            asker,
+            workload,
+            header,
+            records: Vec::new(),
+            store,
+            view,
+            stop,
+            next_index: 0,
+            proof: None,
+            wall_minus_monotonic_ns,
+            cpu_ns_before: stamp::cpu_ns(),
+            _stamping: stamping,
+        })
+    }
+}
+
+fn reach(plan: &Plan, access: Access) -> Result<Reach, Failure> {
+    let tls = access.target.is_tls().then(|| client_config(&access.tls)).transpose().map_err(Failure::usage)?;
+    Ok(Reach {
+        target: access.target,
+        tls,
+        connect_limit: plan.connect_limit(),
+        path: plan.path.clone(),
+        headers: access.headers,
+        limits: plan.limits(),
+    })
+}
+
+/// Loaded before the clock only where prompts are made of its tokens.
+fn tokenizer(plan: &Plan, lang: Lang) -> Result<Option<Loaded>, Failure> {
+    if !needs_tokenizer(plan) {
+        return Ok(None);
+    }
+    resolve(&plan.tokenizer_spec(), &Env::from_process()).map_err(|error| Failure::usage(error.text(lang == Lang::Zh)))
+}
+
+fn raise_open_files(plan: &Plan, view: &View) -> Result<(), Failure> {
+    let raised = survey::raise_open_files(connections_needed(plan), plan.max_concurrency.is_none());
+    if let Some(limit) = raised.map_err(Failure::usage)? {
+        let text = (format!("open files: limit raised to {limit}"), format!("打开文件数上限已提高到 {limit}"));
+        view.say(view.lang().pick(text.0, text.1));
+    }
+    Ok(())
+}
+
+fn server_facts(asker: &Asker, plan: &Plan, stop: &StopSignal, lang: Lang) -> Result<ServerFacts, Failure> {
+    asker.server_facts(plan.model.as_deref().unwrap_or_default(), stop).map_err(|error| match error {
+        FetchError::Stopped => Failure {
+            status: stop_status(stop.cause()),
+            text: lang.pick("stopped before anything was sent", "在发送任何请求之前中止").into(),
+        },
+        other => no_server(&other.to_string(), plan, lang),
+    })
+}
+
+fn header(
+    plan: &Plan,
+    output: &Output,
+    server: ServerFacts,
+    workload: &Workload,
+    started: jiff::Timestamp,
+    wall_minus_monotonic_ns: i64,
+    kernel_stamps: bool,
+) -> Header {
+    let origin = stamp::now_ns();
+    Header {
+        schema: SCHEMA_VERSION,
+        tool: concat!("vlm-benchmark ", env!("CARGO_PKG_VERSION")).into(),
+        started: started.to_string(),
+        label: output.label.clone(),
+        card: output.card.clone(),
+        driver: output.driver.clone(),
+        // A plan of our own types always has a JSON form.
+        plan: serde_json::to_value(plan).unwrap_or_default(),
+        ignore_eos: plan.ignore_eos,
+        detail: plan.detail,
+        server,
+        client: client_facts(kernel_stamps),
+        clocks: Clocks {
+            origin_monotonic_ns: origin,
+            origin_unix_ns: origin.saturating_add_signed(wall_minus_monotonic_ns),
+        },
+        expected_image_tokens: expected_image_tokens(plan, workload),
+        images: workload.images.clone(),
+        prompts: workload.prompt_facts(),
+    }
+}
+
+/// Without a name given, a server with one model needs none.
+fn the_only_model(models: &[String], view: &View) -> Result<String, Failure> {
+    match models {
+        [model] => {
+            view.say(
+                view.lang().pick(
+                    format!("model: {model} (the server's only one)"),
+                    format!("模型：{model}（服务端唯一的模型）"),
+                ),
+            );
+            Ok(model.clone())
+        }
+        [] => Err(Failure::usage(
+            "no --model was given, and the server does not say which it has (GET /v1/models): give --model or --served-model-name",
+        )),
+        several => Err(Failure::usage(format!(
+            "no --model was given, and the server has several: {}; choose one by --served-model-name",
+            several.join(", ")
+        ))),
+    }
+}
+
+fn workload_text(error: &WorkloadError, lang: Lang) -> String {
+    match error {
+        WorkloadError::Image(error) => error.text(lang == Lang::Zh),
+        WorkloadError::Tokens(error) => error.text(lang == Lang::Zh),
+        other => other.to_string(),
+    }
+}
+
+/// A tokenizer named as a path must be there before anything is sent; it is loaded after the last request.
+fn check_tokenizer_path(plan: &Plan) -> Result<(), Failure> {
+    let Some(given) = &plan.tokenizer else { return Ok(()) };
+    let is_path = given.starts_with(['/', '.', '~']) || given.matches('/').count() > 1;
+    if is_path && !Path::new(given).exists() {
+        return Err(Failure::usage(format!(
+            "--tokenizer {given:?}: there is no such file or folder; a folder with tokenizer.json, a tokenizer.json or a hub id is expected"
+        )));
+    }
+    Ok(())
+}
+
+fn connections_needed(plan: &Plan) -> u64 {
+    match (plan.max_concurrency, plan.requests) {
+        (Some(cap), Some(requests)) => requests.min(u64::from(cap)),
+        (Some(cap), None) => u64::from(cap),
+        // Without a cap as many as arrive: what the server leaves open is not known.
+        (None, requests) => requests.unwrap_or(4096).min(4096),
+    }
+}
+
+/// Image tokens by the settings in the model's folder, for each image as a server sees it.
+fn expected_image_tokens(plan: &Plan, workload: &Workload) -> Vec<Option<u64>> {
+    let folders = [plan.model_folder.as_deref(), plan.tokenizer.as_deref()];
+    let settings = folders.into_iter().flatten().find_map(|folder| {
+        let text = std::fs::read_to_string(Path::new(folder).join("preprocessor_config.json")).ok()?;
+        let config = std::fs::read_to_string(Path::new(folder).join("config.json")).ok();
+        let family = config.and_then(|config| Family::from_config_json(&config).ok());
+        Preprocessor::from_json(&text, family).ok()
+    });
+    let tokens = |facts: &measure::image::ImageFacts| {
+        let (width, height) = facts.turned_size();
+        settings.as_ref()?.geometry(width, height).ok().map(|geometry| geometry.image_tokens)
+    };
+    workload.images.iter().map(tokens).collect()
+}
+
+fn open_store(output: &Output, header: &Header, stamp: &str, view: &View) -> Result<Option<Store>, Failure> {
+    if output.no_save {
+        return Ok(None);
+    }
+    if let Some(folder) = &output.folder {
+        return Store::create(folder.clone(), header).map(Some).map_err(Failure::usage);
+    }
+    // A default place that cannot be used is no reason not to measure.
+    match default_folder(stamp).and_then(|folder| Store::create(folder, header)) {
+        Ok(store) => Ok(Some(store)),
+        Err(error) => {
+            view.say(
+                view.lang()
+                    .pick(format!("caution: the run is not saved: {error}"), format!("注意：不保存本次运行：{error}")),
+            );
+            Ok(None)
+        }
+    }
+}

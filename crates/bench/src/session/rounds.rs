@@ -1,0 +1,90 @@
+//! One round: the driver's events become records, on the disk as they end.
+
+use super::{Failure, Session, no_server};
+use crate::driver::{self, Job, RunEvent};
+use crate::net::ConnectError;
+use crate::store::{Store, StoreError};
+use measure::{Detail, Outcome, Phase, RequestRecord};
+use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+impl Session {
+    /// Runs one round to its end, recording as requests end.
+    pub(super) fn round(&mut self, job: Job) -> Result<(), Failure> {
+        let title = match job.phase {
+            Phase::Accuracy | Phase::Preliminary => self.lang().pick("first request", "首个请求"),
+            Phase::Warmup => self.lang().pick("warm-up", "预热"),
+            Phase::Measured => self.lang().pick("measuring", "测量"),
+            Phase::Proof => self.lang().pick("image proof", "图像验证"),
+        };
+        let items = Arc::clone(&job.items);
+        self.view.begin(title, job.requests);
+        let running = driver::start(job, self.reach.clone(), self.stop.clone())
+            .map_err(|error| Failure::server(error.to_string()))?;
+        let mut no_server_error: Option<ConnectError> = None;
+        loop {
+            match running.events.recv_timeout(Duration::from_millis(250)) {
+                Ok(RunEvent::Finished) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(RunEvent::NoServer(error)) => no_server_error = Some(error),
+                Ok(RunEvent::Started | RunEvent::FirstToken) => {}
+                Ok(RunEvent::Sent) => self.view.sent(),
+                Ok(RunEvent::Segment(index, segment)) => self.recorder.segment(index, &segment),
+                Ok(RunEvent::Ended(ended)) => {
+                    let was_sent = ended.end.is_ok();
+                    self.next_index = self.next_index.max(ended.planned.index + 1);
+                    let record = self.recorder.ended(*ended, &items);
+                    self.view.ended(&record.outcome, was_sent);
+                    self.keep(record);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.flush();
+        }
+        running.join();
+        self.view.finish();
+        match no_server_error {
+            Some(error) => {
+                self.end_early(&error.to_string());
+                Err(no_server(&error.to_string(), &self.plan, self.lang()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A record goes to the disk and stays in memory, with its answer only where that is printed, counted or asked for.
+    fn keep(&mut self, mut record: RequestRecord) {
+        let unbilled = record.usage.and_then(|usage| usage.completion).is_none();
+        let printed = self.prints_a_measured_answer()
+            && record.outcome == Outcome::Complete
+            && !self.records.iter().any(|kept| kept.phase == Phase::Measured && kept.text.is_some());
+        if record.phase == Phase::Measured && !unbilled && !printed && self.plan.detail != Detail::Text {
+            record.text = None;
+            record.reasoning = None;
+        }
+        let result = self.store.as_mut().map(|store| store.record(&record));
+        self.report_store(result);
+        self.records.push(record);
+    }
+
+    /// A cold run sends nothing before its measured requests: the answer printed is one of theirs.
+    pub(super) fn prints_a_measured_answer(&self) -> bool {
+        self.plan.cold && !self.plan.ignore_eos
+    }
+
+    fn flush(&mut self) {
+        let result = self.store.as_mut().map(Store::tick);
+        self.report_store(result);
+    }
+
+    /// A disk that refuses ends the writing, not the run: the records are in memory.
+    fn report_store(&mut self, result: Option<Result<(), StoreError>>) {
+        if let Some(Err(error)) = result {
+            self.view.say(self.lang().pick(
+                format!("caution: the run goes on without its files: {error}"),
+                format!("注意：无法写文件，测试继续：{error}"),
+            ));
+            self.store = None;
+        }
+    }
+}
