@@ -6,7 +6,7 @@ use crate::image::Synthetic;
 use crate::net::{Limits, Target, TargetError, TlsOptions};
 use crate::tokens::Spec;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use measure::{Clock, Definitions, Detail, Lang, METRICS, SloLimit};
+use measure::{Clock, Definitions, Detail, Lang, METRICS, RunLimit, SloLimit};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -189,6 +189,8 @@ pub struct Plan {
     pub clock: Clock,
     /// Limits of a good request.
     pub goodput: Vec<SloLimit>,
+    /// Limits of the run.
+    pub slo: Vec<RunLimit>,
 }
 
 /// The time limits in seconds.
@@ -275,6 +277,7 @@ impl Plan {
             definitions: args.definitions.into(),
             clock: args.clock.into(),
             goodput: goodput(&args.goodput)?,
+            slo: run_limits(&args.slo)?,
         };
         plan.check_together()?;
         Ok((plan, access))
@@ -497,30 +500,58 @@ fn extra_body(given: Option<&str>) -> Result<Map<String, Value>, PlanError> {
 
 /// `ttft:500 tpot:50`, names with or without `_ms`.
 pub(crate) fn goodput(given: &[String]) -> Result<Vec<SloLimit>, PlanError> {
-    let limits = given.iter().flat_map(|word| word.split([' ', ',']).filter(|word| !word.is_empty()));
-    limits
+    limit_words(given)
         .map(|word| {
-            let names: Vec<&str> = METRICS.iter().map(|metric| metric.name.trim_end_matches("_ms")).collect();
-            let refuse = || PlanError::Value {
-                flag: "--goodput",
-                given: word.to_owned(),
-                why: words(
-                    format!("NAME:MS is expected, NAME one of {}", names.join(", ")),
-                    format!("应为 名称:毫秒，名称为 {} 之一", names.join("、")),
-                ),
-            };
-            let (name, max) = word.split_once(':').ok_or_else(refuse)?;
-            // vLLM's name for the end-to-end latency.
-            let name = if name == "e2el" { "e2e" } else { name };
-            let metric =
-                METRICS.iter().find(|metric| metric.name.trim_end_matches("_ms") == name.trim_end_matches("_ms"));
-            let max = max.parse::<f64>().ok().filter(|max| max.is_finite() && *max > 0.0);
-            match (metric, max) {
-                (Some(metric), Some(max)) => Ok(SloLimit { metric: metric.name.into(), max }),
-                _ => Err(refuse()),
-            }
+            let limit = word
+                .split_once(':')
+                .and_then(|(name, max)| Some(SloLimit { metric: metric_name(name)?.into(), max: limit_value(max)? }));
+            limit.ok_or_else(|| refused_limit("--goodput", word, "NAME:MS", "名称:毫秒"))
         })
         .collect()
+}
+
+/// `ttft:p99:500`.
+fn run_limits(given: &[String]) -> Result<Vec<RunLimit>, PlanError> {
+    limit_words(given)
+        .map(|word| {
+            let limit = word.split_once(':').and_then(|(name, rest)| {
+                let (statistic, max) = rest.split_once(':')?;
+                let statistic = serde_json::from_value(Value::String(statistic.to_lowercase())).ok()?;
+                Some(RunLimit { metric: metric_name(name)?.into(), statistic, max: limit_value(max)? })
+            });
+            let form = (
+                "NAME:STATISTIC:MS, STATISTIC one of mean, median, p90, p95, p99, max,",
+                "名称:统计量:毫秒，统计量为 mean、median、p90、p95、p99、max 之一，",
+            );
+            limit.ok_or_else(|| refused_limit("--slo", word, form.0, form.1))
+        })
+        .collect()
+}
+
+fn limit_words(given: &[String]) -> impl Iterator<Item = &str> {
+    given.iter().flat_map(|word| word.split([' ', ',']).filter(|word| !word.is_empty()))
+}
+
+/// A figure's full name from what people type; `e2el` is vLLM's word for the end-to-end latency.
+fn metric_name(given: &str) -> Option<&'static str> {
+    let given = if given == "e2el" { "e2e" } else { given.trim_end_matches("_ms") };
+    METRICS.iter().map(|metric| metric.name).find(|name| name.trim_end_matches("_ms") == given)
+}
+
+fn limit_value(given: &str) -> Option<f64> {
+    given.parse::<f64>().ok().filter(|max| max.is_finite() && *max > 0.0)
+}
+
+fn refused_limit(flag: &'static str, given: &str, form_en: &str, form_zh: &str) -> PlanError {
+    let names: Vec<&str> = METRICS.iter().map(|metric| metric.name.trim_end_matches("_ms")).collect();
+    PlanError::Value {
+        flag,
+        given: given.to_owned(),
+        why: words(
+            format!("{form_en} is expected, NAME one of {}", names.join(", ")),
+            format!("应为 {form_zh}名称为 {} 之一", names.join("、")),
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -565,6 +596,7 @@ mod tests {
         check_refused(&["--no-image", "--extra-body", "[1]"], "JSON object");
         check_refused(&["--no-image", "--extra-body", "{\"stream\":false}"], "benchmark's own");
         check_refused(&["--no-image", "--goodput", "speed:5"], "NAME one of ttft");
+        check_refused(&["--no-image", "--slo", "ttft:500"], "STATISTIC one of mean");
         check_refused(&["--no-image", "--base-url", "ftp://x"], "http and https");
         check_refused(&["--no-image", "--cold"], "--cold without images");
         check_refused(&["--no-image", "--image-proof"], "--image-proof needs an image");

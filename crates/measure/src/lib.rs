@@ -32,6 +32,8 @@ pub use runlog::{
 };
 pub use sample::Sample;
 pub use story::story;
-pub use summary::{Counts, Goodput, MetricSummary, RunSummary, SloLimit, Summarise, Throughput, Totals};
+pub use summary::{
+    Counts, Goodput, MetricSummary, RunLimit, RunSummary, SloLimit, Statistic, Summarise, Throughput, Totals,
+};
 pub use timeline::{Clock, Definitions, Timeline};
 pub use vllm_json::vllm_json;

@@ -32,6 +32,35 @@ pub struct SloLimit {
     pub max: f64,
 }
 
+/// A statistic of a figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Statistic {
+    /// Mean.
+    Mean,
+    /// Median.
+    Median,
+    /// 90th percentile.
+    P90,
+    /// 95th percentile.
+    P95,
+    /// 99th percentile.
+    P99,
+    /// Largest.
+    Max,
+}
+
+/// An upper limit on a statistic of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunLimit {
+    /// Name of the figure, as in [`METRICS`].
+    pub metric: String,
+    /// Which statistic of it.
+    pub statistic: Statistic,
+    /// The most it may be, in the figure's unit.
+    pub max: f64,
+}
+
 /// How many requests ended how.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -181,6 +210,20 @@ impl RunSummary {
         };
         summary.cautions = cautions::of(log, &summary, &complete, clock != how.clock);
         summary
+    }
+
+    /// The value that a limit is about, and whether it keeps it. A figure that no request has keeps no limit.
+    #[must_use]
+    pub fn check(&self, limit: &RunLimit) -> (Option<f64>, bool) {
+        let value = self.metric(&limit.metric).map(|metric| match limit.statistic {
+            Statistic::Mean => metric.mean.value,
+            Statistic::Median => metric.median.value,
+            Statistic::P90 => metric.p90.value,
+            Statistic::P95 => metric.p95.value,
+            Statistic::P99 => metric.p99.value,
+            Statistic::Max => metric.max,
+        });
+        (value, value.is_some_and(|value| value <= limit.max))
     }
 
     /// The figure of this name, if any complete request has it.

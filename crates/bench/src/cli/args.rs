@@ -225,6 +225,10 @@ pub struct RunArgs {
     /// Limits of a good request, in ms: "ttft:500 tpot:50 e2e:10000"
     #[arg(long, value_name = "LIMITS", num_args = 1.., help_heading = "Output")]
     pub goodput: Vec<String>,
+    /// Limits of the run, "FIGURE:STATISTIC:MS" such as "ttft:p99:500 tpot:mean:50"; one that is missed makes the exit
+    /// status 4
+    #[arg(long, value_name = "LIMITS", num_args = 1.., help_heading = "Output")]
+    pub slo: Vec<String>,
     /// Print the plan as JSON, send nothing
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,

@@ -75,6 +75,17 @@ fn nothing_complete_is_status_1() {
 }
 
 #[test]
+fn a_missed_limit_of_the_run_is_status_4() {
+    // The first token takes 20 ms at least, and surely not a minute.
+    let run = text_run(stream(|_| ()), "--slo ttft:p99:60000 --slo tpot:mean:60000").0.expect(0);
+    assert!(!run.stderr.contains("limit missed"));
+    let run = text_run(stream(|_| ()), "--slo ttft:p99:19,tpot:mean:60000").0.expect(4);
+    assert!(run.stderr.contains("limit missed: ttft_ms p99"), "{}", run.stderr);
+    // A figure that nobody has keeps no limit.
+    text_run(stream(|reply| reply.tokens = 1), "--slo tpot:mean:60000").0.expect(4);
+}
+
+#[test]
 fn each_limit_ends_a_stalled_request_and_keeps_the_rest() {
     let stalled = |after| Reply::Stream(Box::new(fault(after, FaultKind::Stall)));
     for (reply, words, limit) in [
