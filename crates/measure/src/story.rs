@@ -13,6 +13,7 @@ pub fn story(log: &RunLog, summary: &RunSummary, lang: Lang) -> String {
     outcomes(&mut out, summary, lang);
     figures(&mut out, summary, lang);
     rates(&mut out, summary, lang);
+    token_counts(&mut out, summary, lang);
     image_tokens(&mut out, log, lang);
     for caution in &summary.cautions {
         line(&mut out, &format!("{}: {}", lang.pick("caution", "注意"), caution.text(lang)));
@@ -117,6 +118,37 @@ fn rates(out: &mut String, summary: &RunSummary, lang: Lang) {
     }
 }
 
+/// Every count with who counted it.
+fn token_counts(out: &mut String, summary: &RunSummary, lang: Lang) {
+    let totals = &summary.totals;
+    let known = |count: Option<u64>| count.map_or_else(|| "n/a".into(), |count| count.to_string());
+    let source = totals.text_tokens_source.clone().unwrap_or_else(|| lang.pick("unknown", "未知").into());
+    let by_client = match totals.retokenised {
+        0 => String::new(),
+        n => lang.pick(
+            format!(", of which the client counted those of {n} requests"),
+            format!("，其中 {n} 个请求由客户端统计"),
+        ),
+    };
+    line(
+        out,
+        &lang.pick(
+            format!(
+                "input tokens: {} of text (counted by: {source}), {} billed by the server; output tokens: {}{by_client}",
+                known(totals.text_input_tokens),
+                known(totals.input_tokens),
+                known(totals.output_tokens)
+            ),
+            format!(
+                "输入 token：文本 {}（统计者：{source}），服务端计费 {}；输出 token：{}{by_client}",
+                known(totals.text_input_tokens),
+                known(totals.input_tokens),
+                known(totals.output_tokens)
+            ),
+        ),
+    );
+}
+
 fn image_tokens(out: &mut String, log: &RunLog, lang: Lang) {
     let Some(record) = log.records.iter().find(|r| !r.images.is_empty() && r.usage.is_some_and(|u| u.prompt.is_some()))
     else {
@@ -126,14 +158,28 @@ fn image_tokens(out: &mut String, log: &RunLog, lang: Lang) {
         .map(|image| log.header.expected_image_tokens.get(*image as usize).copied().flatten())
         .reduce(|sum, each| Some(sum? + each?))
         .flatten();
-    let (Some(expected), Some(billed)) = (expected, record.usage.and_then(|usage| usage.prompt)) else { return };
+    let order = match log.header.plan["order"].as_str() {
+        Some("image-first") => lang.pick(", images before the text", "，图像在文本之前"),
+        Some("text-first") => lang.pick(", text before the images", "，文本在图像之前"),
+        _ => "",
+    };
+    let (Some(expected), Some(billed)) = (expected, record.usage.and_then(|usage| usage.prompt)) else {
+        line(
+            out,
+            &lang.pick(
+                format!("images a request: {}{order}", record.images.len()),
+                format!("每个请求的图像数：{}{order}", record.images.len()),
+            ),
+        );
+        return;
+    };
     line(
         out,
         &lang.pick(
             format!(
                 "image tokens: {expected} expected by the preprocessor settings; {billed} prompt tokens billed in all"
             ),
-            format!("图像 token：按预处理设置应为 {expected}；服务端输入共计费 {billed}"),
+            format!("图像 token：按预处理设置应为 {expected}；服务端输入共计费 {billed}{order}"),
         ),
     );
 }

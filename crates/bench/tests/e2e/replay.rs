@@ -52,6 +52,8 @@ fn streams_of_the_real_server() {
     check("stream_nousage", 16, None, "length");
     check("stream_1tok", 1, Some((1145, 1)), "length");
     check("stream_512", 512, Some((1145, 512)), "length");
+    check("stream_eos", 64, Some((1145, 64)), "length");
+    check("stream_ids", 16, Some((1145, 16)), "length");
 }
 
 #[test]
