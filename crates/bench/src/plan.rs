@@ -6,11 +6,16 @@ use crate::image::Synthetic;
 use crate::net::{Limits, Target, TargetError, TlsOptions};
 use crate::tokens::Spec;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use measure::{Clock, Definitions, Detail, Lang, METRICS, RunLimit, SloLimit};
+use measure::{Clock, Definitions, Detail, Lang, RunLimit, SloLimit};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::time::Duration;
+
+mod limits;
+
+pub use limits::goodput;
+use limits::run_limits;
 
 /// Why a command line cannot be done. Exit status 2.
 #[derive(Debug, thiserror::Error)]
@@ -498,135 +503,5 @@ fn extra_body(given: Option<&str>) -> Result<Map<String, Value>, PlanError> {
     Ok(fields)
 }
 
-/// `ttft:500 tpot:50`, names with or without `_ms`.
-pub(crate) fn goodput(given: &[String]) -> Result<Vec<SloLimit>, PlanError> {
-    limit_words(given)
-        .map(|word| {
-            let limit = word
-                .split_once(':')
-                .and_then(|(name, max)| Some(SloLimit { metric: metric_name(name)?.into(), max: limit_value(max)? }));
-            limit.ok_or_else(|| refused_limit("--goodput", word, "NAME:MS", "名称:毫秒"))
-        })
-        .collect()
-}
-
-/// `ttft:p99:500`.
-fn run_limits(given: &[String]) -> Result<Vec<RunLimit>, PlanError> {
-    limit_words(given)
-        .map(|word| {
-            let limit = word.split_once(':').and_then(|(name, rest)| {
-                let (statistic, max) = rest.split_once(':')?;
-                let statistic = serde_json::from_value(Value::String(statistic.to_lowercase())).ok()?;
-                Some(RunLimit { metric: metric_name(name)?.into(), statistic, max: limit_value(max)? })
-            });
-            let form = (
-                "NAME:STATISTIC:MS, STATISTIC one of mean, median, p90, p95, p99, max,",
-                "名称:统计量:毫秒，统计量为 mean、median、p90、p95、p99、max 之一，",
-            );
-            limit.ok_or_else(|| refused_limit("--slo", word, form.0, form.1))
-        })
-        .collect()
-}
-
-fn limit_words(given: &[String]) -> impl Iterator<Item = &str> {
-    given.iter().flat_map(|word| word.split([' ', ',']).filter(|word| !word.is_empty()))
-}
-
-/// A figure's full name from what people type; `e2el` is vLLM's word for the end-to-end latency.
-fn metric_name(given: &str) -> Option<&'static str> {
-    let given = if given == "e2el" { "e2e" } else { given.trim_end_matches("_ms") };
-    METRICS.iter().map(|metric| metric.name).find(|name| name.trim_end_matches("_ms") == given)
-}
-
-fn limit_value(given: &str) -> Option<f64> {
-    given.parse::<f64>().ok().filter(|max| max.is_finite() && *max > 0.0)
-}
-
-fn refused_limit(flag: &'static str, given: &str, form_en: &str, form_zh: &str) -> PlanError {
-    let names: Vec<&str> = METRICS.iter().map(|metric| metric.name.trim_end_matches("_ms")).collect();
-    PlanError::Value {
-        flag,
-        given: given.to_owned(),
-        why: words(
-            format!("{form_en} is expected, NAME one of {}", names.join(", ")),
-            format!("应为 {form_zh}名称为 {} 之一", names.join("、")),
-        ),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use measure::Lang;
-
-    fn plan(words: &[&str]) -> Result<Plan, PlanError> {
-        let argv = std::iter::once(&"vlm-benchmark").chain(words).map(std::ffi::OsString::from);
-        let mut args = crate::cli::parse(argv, Lang::En).unwrap().run;
-        args.api_key = args.api_key.filter(|_| words.contains(&"--api-key"));
-        Plan::new(&args).map(|(plan, _)| plan)
-    }
-
-    fn check_refused(words: &[&str], part: &str) {
-        let error = plan(words).err();
-        let text = error.as_ref().map(|error| error.text(Lang::En)).unwrap_or_default();
-        assert!(text.contains(part), "{words:?}: {text:?} lacks {part:?}");
-    }
-
-    #[test]
-    fn how_many_are_sent_and_how_many_at_once() {
-        let load = |words: &[&str]| {
-            let plan = plan(&[words, &["--no-image"]].concat()).unwrap();
-            (plan.max_concurrency, plan.requests)
-        };
-        assert_eq!(load(&[]), (Some(1), Some(1)));
-        assert_eq!(load(&["--batch_size", "8"]), (Some(8), Some(8)));
-        assert_eq!(load(&["--batch_size", "8", "--num-prompts", "100"]), (Some(8), Some(100)));
-        assert_eq!(load(&["--max-concurrency", "4", "--num-prompts", "9"]), (Some(4), Some(9)));
-        assert_eq!(load(&["--duration", "5"]), (Some(1), None));
-        assert_eq!(load(&["--request-rate", "2", "--num-prompts", "9"]), (None, Some(9)));
-        assert_eq!(load(&["--request-rate", "2", "--num-prompts", "9", "--max-concurrency", "3"]), (Some(3), Some(9)));
-    }
-
-    #[test]
-    fn what_cannot_be_done_is_said() {
-        check_refused(&[], "no image was given");
-        check_refused(&["--image_path", ""], "no image was given");
-        check_refused(&["--no-image", "--request-rate", "5"], "--num-prompts or --duration");
-        check_refused(&["--no-image", "--request-rate", "0", "--num-prompts", "1"], "--request-rate");
-        check_refused(&["--no-image", "--extra-body", "[1]"], "JSON object");
-        check_refused(&["--no-image", "--extra-body", "{\"stream\":false}"], "benchmark's own");
-        check_refused(&["--no-image", "--goodput", "speed:5"], "NAME one of ttft");
-        check_refused(&["--no-image", "--slo", "ttft:500"], "STATISTIC one of mean");
-        check_refused(&["--no-image", "--base-url", "ftp://x"], "http and https");
-        check_refused(&["--no-image", "--cold"], "--cold without images");
-        check_refused(&["--no-image", "--image-proof"], "--image-proof needs an image");
-        check_refused(&["--image_path", "a", "--resize", "0x5"], "width x height");
-        check_refused(&["--synthetic-image", "photo:1x"], "photo");
-        check_refused(&["--no-image", "--header", "novalue"], "Name: value");
-        check_refused(&["--no-image", "--idle-timeout", "0"], "--idle-timeout");
-    }
-
-    #[test]
-    fn no_secret_is_in_a_plan() {
-        let plan = plan(&[
-            "--no-image",
-            "--api-key",
-            "sesame",
-            "--header",
-            "x-key: sesame",
-            "--base-url",
-            "http://u:sesame@h",
-        ])
-        .unwrap();
-        let json = serde_json::to_string(&plan).unwrap();
-        assert!(!json.contains("sesame"), "{json}");
-        assert!(json.contains("x-key"));
-    }
-
-    #[test]
-    fn goodput_limits() {
-        let plan = plan(&["--no-image", "--goodput", "ttft:500", "e2el:10000"]).unwrap();
-        let names: Vec<(&str, f64)> = plan.goodput.iter().map(|limit| (limit.metric.as_str(), limit.max)).collect();
-        assert_eq!(names, [("ttft_ms", 500.0), ("e2e_ms", 10000.0)]);
-    }
-}
+mod tests;

@@ -98,6 +98,7 @@ impl SseDecoder {
             }
         }
         while let Some(at) = rest.iter().position(|&byte| byte == b'\n' || byte == b'\r') {
+            self.check_limit(self.line.len() + at)?;
             let line_start = self.offset - self.line.len() as u64;
             let cr = rest[at] == b'\r';
             self.offset += at as u64 + 1;
@@ -110,7 +111,6 @@ impl SseDecoder {
                 line.clear();
                 self.line = line;
             }
-            self.check_limit()?;
             rest = &rest[at + 1..];
             if cr {
                 match rest.first() {
@@ -125,7 +125,7 @@ impl SseDecoder {
         }
         self.line.extend_from_slice(rest);
         self.offset += rest.len() as u64;
-        self.check_limit()
+        self.check_limit(self.line.len())
     }
 
     /// The stream has ended: an event without its closing blank line, if there is one. The standard drops such an
@@ -143,8 +143,9 @@ impl SseDecoder {
         last
     }
 
-    fn check_limit(&self) -> Result<(), SseError> {
-        if self.line.len() + self.data.len() > self.limit {
+    /// A line counts whole, finished or not, so that the limit does not depend on the cuts either.
+    fn check_limit(&self, line_bytes: usize) -> Result<(), SseError> {
+        if line_bytes + self.data.len() > self.limit {
             return Err(SseError::EventTooLarge { limit: self.limit });
         }
         Ok(())
@@ -270,6 +271,17 @@ mod tests {
         assert!(decoder.push(&[b'a'; 101], |_| {}).is_err());
         let mut decoder = SseDecoder::new(100);
         assert!((0..30).any(|_| decoder.push(b"data: abcd\n", |_| {}).is_err()));
+    }
+
+    #[test]
+    fn the_limit_does_not_depend_on_the_cuts() {
+        let stream = b"data: a\n\ndata: 0123456\n\n";
+        for cut in 0..stream.len() {
+            let (mut events, mut decoder) = (0, SseDecoder::new(10));
+            let mut push = |bytes: &[u8]| decoder.push(bytes, |_| events += 1);
+            let failed = push(&stream[..cut]).and_then(|()| push(&stream[cut..])).is_err();
+            assert_eq!((events, failed), (1, true), "cut at {cut}");
+        }
     }
 
     #[test]
