@@ -1,5 +1,6 @@
 //! Counting text tokens after the last request: by a tokenizer at hand, else by the server.
 
+use crate::stop::StopSignal;
 use crate::survey::Asker;
 use crate::tokens::{Env, Loaded, Source, Spec, TokensError, resolve};
 use measure::{Outcome, RequestRecord, TextTokens};
@@ -12,25 +13,25 @@ pub enum Counter<'a> {
     /// A tokenizer on this machine.
     Local(Box<Loaded>),
     /// The server's `/tokenize`.
-    Server(&'a Asker, String),
+    Server(&'a Asker, String, &'a StopSignal),
 }
 
 impl<'a> Counter<'a> {
     /// The tokenizer that `--tokenizer` or `--model` leads to, else the server. The error of a tokenizer that cannot be
     /// used comes beside it.
     #[must_use]
-    pub fn find(spec: &Spec, asker: &'a Asker, model: &str) -> (Self, Option<TokensError>) {
+    pub fn find(spec: &Spec, asker: &'a Asker, model: &str, stop: &'a StopSignal) -> (Self, Option<TokensError>) {
         match resolve(spec, &Env::from_process()) {
             Ok(Some(loaded)) => (Self::Local(Box::new(loaded)), None),
-            Ok(None) => (Self::Server(asker, model.to_owned()), None),
-            Err(error) => (Self::Server(asker, model.to_owned()), Some(error)),
+            Ok(None) => (Self::Server(asker, model.to_owned(), stop), None),
+            Err(error) => (Self::Server(asker, model.to_owned(), stop), Some(error)),
         }
     }
 
     fn count(&self, text: &str) -> Option<u64> {
         match self {
             Self::Local(loaded) => loaded.count(text).ok(),
-            Self::Server(asker, model) => asker.tokenize(model, text),
+            Self::Server(asker, model, stop) => asker.tokenize(model, text, stop),
         }
     }
 
@@ -74,6 +75,10 @@ impl<'a> Counter<'a> {
             };
             asked += 1;
             record.retokenised = self.count(&whole);
+            if self.asks_the_server() && record.retokenised.is_none() {
+                // A server that does not answer once is not asked again: the sum is unknown anyway.
+                break;
+            }
         }
     }
 }

@@ -29,6 +29,8 @@ const LEAD_NS: u64 = 100_000_000;
 const START_DELAY_NS: u64 = 5_000_000;
 /// Connections opened ahead of an open loop without a cap; more follow as they are needed.
 const OPEN_LOOP_AHEAD: u64 = 64;
+/// How long a request that found no connection keeps its place among those in flight.
+const AFTER_REFUSAL: Duration = Duration::from_millis(100);
 /// Connections being opened at the same time.
 const OPENING_AT_ONCE: usize = 64;
 
@@ -71,6 +73,8 @@ pub struct Job {
     pub over_cap: OverCap,
     /// No request is sent after this much time.
     pub duration: Option<Duration>,
+    /// Without a first connection there is no round; else each request records that it found none.
+    pub must_connect: bool,
 }
 
 /// What the driver knows of a request before it is sent.
@@ -199,7 +203,9 @@ async fn drive(mut job: Job, reach: Reach, stop: StopSignal, tell: Sender<RunEve
         (Some(cap), None) => u64::from(cap),
         (None, requests) => requests.unwrap_or(OPEN_LOOP_AHEAD).min(OPEN_LOOP_AHEAD),
     };
-    if let Err(error) = open_ahead(&round, ahead).await {
+    if let Err(error) = open_ahead(&round, ahead).await
+        && job.must_connect
+    {
         round.tell(RunEvent::NoServer(error));
         return;
     }
@@ -374,6 +380,11 @@ async fn one(round: Rc<Round>, planned: Planned, permit: Option<OwnedSemaphorePe
         Ok(ready) => ready,
         Err(error) => {
             round.unsent(planned, Outcome::ConnectFailed { message: error.to_string() });
+            // Its place stays taken for a while: a dead server is not asked as fast as it refuses.
+            tokio::select! {
+                () = tokio::time::sleep(AFTER_REFUSAL) => {}
+                () = stop.stopped() => {}
+            }
             return;
         }
     };

@@ -191,13 +191,9 @@ impl Session {
 
     fn measure(&mut self) -> Result<(), Failure> {
         self.profile("/start_profile");
-        for round in 0..self.plan.rounds {
-            let items = Arc::clone(&self.workload.measured);
-            let first = self.item_first(round);
-            let job = self.job(Phase::Measured, items, first, round, self.plan.requests, self.plan.max_concurrency);
-            self.round(self.scheduled(job, u64::from(round)))?;
-        }
+        let result = (0..self.plan.rounds).try_for_each(|round| self.measured_round(round));
         self.profile("/stop_profile");
+        result?;
         if self.prints_a_measured_answer() {
             let answer = self.records.iter().find(|r| r.phase == Phase::Measured && r.outcome == Outcome::Complete);
             if let Some(text) = answer.and_then(|record| record.text.as_deref()) {
@@ -205,6 +201,13 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    fn measured_round(&mut self, round: u32) -> Result<(), Failure> {
+        let items = Arc::clone(&self.workload.measured);
+        let first = self.item_first(round);
+        let job = self.job(Phase::Measured, items, first, round, self.plan.requests, self.plan.max_concurrency);
+        self.round(self.scheduled(job, u64::from(round)))
     }
 
     /// Rounds go on through the list of requests where the one before stopped.
@@ -243,6 +246,8 @@ impl Session {
             cap,
             over_cap: self.plan.over_cap,
             duration: None,
+            // Once something has been measured, a server that is lost is a finding, not the end of the run.
+            must_connect: !self.records.iter().any(|record| record.outcome == Outcome::Complete),
         }
     }
 
@@ -269,8 +274,20 @@ impl Session {
             .reduce(|sum, each| Some(sum? + each?))
             .flatten();
         for with_logprobs in [true, false] {
-            let items = proof::questions(&self.plan, &self.model, &prompt, &pictures, with_logprobs)
-                .map_err(|error| Failure::usage(error.text(self.lang() == Lang::Zh)))?;
+            let questions = proof::questions(&self.plan, &self.model, &prompt, &pictures, with_logprobs);
+            let items = match questions {
+                Ok(items) => items,
+                Err(error) => {
+                    // A picture that only the server can read proves nothing, and what was measured stands.
+                    self.view.say(format!(
+                        "{}: {}",
+                        self.lang().pick("caution", "注意"),
+                        error.text(self.lang() == Lang::Zh)
+                    ));
+                    self.proof = Some(proof::judge(&[], pictures.len() as u64, expected));
+                    break;
+                }
+            };
             let from = self.records.len();
             let count = items.len() as u64;
             self.round(self.job(Phase::Proof, items, 0, 0, Some(count), Some(1)))?;

@@ -119,7 +119,11 @@ impl Store {
             .map_err(io_error(&path))
     }
 
-    fn flush(&mut self) -> Result<(), StoreError> {
+    /// Hands everything written so far to the system.
+    ///
+    /// # Errors
+    /// When the system refuses to write.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
         self.flushed = Instant::now();
         self.log.flush().map_err(io_error(&self.folder.join(LOG_NAME)))
     }
@@ -184,5 +188,5 @@ pub fn read_run(path: &Path) -> anyhow::Result<RunLog> {
     let file = if path.is_dir() { path.join(LOG_NAME) } else { path.to_owned() };
     let bytes = std::fs::read(&file)
         .with_context(|| format!("{}: a run's folder, or its run.jsonl, is expected", file.display()))?;
-    RunLog::parse(&String::from_utf8_lossy(&bytes)).with_context(|| file.display().to_string())
+    RunLog::parse_bytes(&bytes).with_context(|| file.display().to_string())
 }

@@ -55,10 +55,10 @@ impl Asker {
 
     /// Tokens of a text by the server's `/tokenize`, in vLLM's form or llama.cpp's. `None` where it has none.
     #[must_use]
-    pub fn tokenize(&self, model: &str, text: &str) -> Option<u64> {
+    pub fn tokenize(&self, model: &str, text: &str, stop: &StopSignal) -> Option<u64> {
         let path = self.reach.target.root().path("/tokenize");
         [tokenize_request(model, text), tokenize_request_content(text)].iter().find_map(|question| {
-            let reply = self.post(&path, question, LIMIT).ok()?;
+            let reply = self.post(&path, question, LIMIT, Some(stop.clone())).ok()?;
             parse_tokenize_reply(&reply.body).filter(|_| reply.is_success())
         })
     }
@@ -69,7 +69,7 @@ impl Asker {
     /// What went wrong, in words.
     pub fn profile(&self, path: &str) -> Result<(), String> {
         let path = self.reach.target.root().path(path);
-        match self.post(&path, &Value::Object(serde_json::Map::new()), Duration::from_secs(600)) {
+        match self.post(&path, &Value::Object(serde_json::Map::new()), Duration::from_secs(600), None) {
             Ok(reply) if reply.is_success() => Ok(()),
             Ok(reply) => Err(format!("POST {path}: HTTP {}: {}", reply.status, wire::error_words(&reply.body).message)),
             Err(error) => Err(format!("POST {path}: {error}")),
@@ -80,8 +80,8 @@ impl Asker {
         self.ask(Method::GET, path, Bytes::new(), LIMIT, Some(stop.clone()))
     }
 
-    fn post(&self, path: &str, body: &Value, timeout: Duration) -> Result<Reply, FetchError> {
-        self.ask(Method::POST, path, Bytes::from(body.to_string()), timeout, None)
+    fn post(&self, path: &str, body: &Value, timeout: Duration, stop: Option<StopSignal>) -> Result<Reply, FetchError> {
+        self.ask(Method::POST, path, Bytes::from(body.to_string()), timeout, stop)
     }
 
     fn ask(

@@ -25,6 +25,9 @@ mod prompts;
 /// Distinct requests made ahead when the duration, not a number, ends the run.
 const DISTINCT_MAX: u64 = 10_000;
 
+/// Distinct requests that can be made ahead at all.
+const PREPARED_MAX: u64 = 1_000_000;
+
 /// One request, ready to be sent any number of times.
 #[derive(Debug, Clone)]
 pub struct Item {
@@ -54,6 +57,14 @@ pub enum WorkloadError {
         path: String,
         /// What is wrong, and what is expected.
         why: String,
+    },
+    /// More different requests than can be made ahead.
+    #[error(
+        "{requests} different requests would have to be made before the run begins, and at most {PREPARED_MAX} can: lower --num-prompts or --num_rounds"
+    )]
+    TooMany {
+        /// How many.
+        requests: u64,
     },
     /// No tokenizer for made-up prompts.
     #[error("--synthetic-prompt-tokens needs a tokenizer, and none was found: give --tokenizer FOLDER")]
@@ -98,7 +109,10 @@ impl Workload {
         let mut shelf = Shelf::new(plan, nonce);
         let groups = shelf.groups()?;
         let cycle = lcm(entries.len() as u64, groups.len().max(1) as u64);
-        let distinct = if plan.cold { wanted } else { wanted.min(cycle).min(DISTINCT_MAX) };
+        let distinct = if plan.cold { wanted } else { wanted.min(cycle) };
+        if distinct > PREPARED_MAX {
+            return Err(WorkloadError::TooMany { requests: distinct });
+        }
         let mut maker = Maker { plan, model, prompts: Vec::new(), numbers: HashMap::new() };
         let mut items = Vec::new();
         for i in 0..distinct {

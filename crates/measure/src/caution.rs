@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each variant's sentence in `text` says what it is and what its fields hold")]
 pub enum Caution {
-    Incomplete { by: String, planned: u64, ended: u64 },
+    Incomplete { by: Option<String>, planned: u64, ended: u64 },
     Survivors { complete: u64, failed: u64 },
     FewRequests { n: u64 },
     RepeatsAccuracyRequest { cached_tokens: Option<u64> },
@@ -17,6 +17,7 @@ pub enum Caution {
     OutputLength { asked: u64, different: u64, of: u64 },
     NoUsage { requests: u64, retokenised: bool },
     TextTokensUnknown,
+    TextTokensNotCounted,
     EmptyEventsLeftOut { events: u64 },
     ManyEventsPerRead { share: f64 },
     ManyTokensPerEvent { mean: f64 },
@@ -53,7 +54,8 @@ impl Caution {
 
     fn english(&self) -> String {
         match self {
-            Self::Incomplete { by, planned, ended } => format!("INCOMPLETE: the run was stopped by {by} after {ended} of {planned} requests; the figures are those of the requests that ended"),
+            Self::Incomplete { by: Some(by), planned, ended } => format!("INCOMPLETE: the run was stopped by {by} after {ended} of {planned} requests; the figures are those of the requests that ended"),
+            Self::Incomplete { by: None, planned, ended } => format!("INCOMPLETE: the log has no end (a crash, kill -9, or the run is still going on): {ended} of {planned} requests are in it; the figures are theirs"),
             Self::Survivors { complete, failed } => format!("{failed} of {} requests failed: the figures are those of the {complete} that completed; look at their causes before comparing", complete + failed),
             Self::FewRequests { n } => format!("n = {n}: mean, median and P99 of {n} request{} say little about the next one; use --num-prompts for more", if *n == 1 { "" } else { "s" }),
             Self::RepeatsAccuracyRequest { cached_tokens: Some(cached) } => format!("the measured requests repeat the request sent before them: the server answered {cached} prompt tokens from its cache, so TTFT is that of a warm cache; --cold sends none before and makes the images different"),
@@ -64,6 +66,7 @@ impl Caution {
             Self::NoUsage { requests, retokenised: true } => format!("the server sent no usage for {requests} requests: their output tokens were counted by the client over the whole text"),
             Self::NoUsage { requests, retokenised: false } => format!("the server sent no usage for {requests} requests, and no tokenizer is at hand: their output tokens are unknown, so TPOT and token rates are n/a; give --tokenizer"),
             Self::TextTokensUnknown => "the tokens of the prompt's text are unknown (no tokenizer found, and the server has no /tokenize): Total input tokens and Total Token throughput are n/a; give --tokenizer FOLDER".into(),
+            Self::TextTokensNotCounted => "text tokens are counted at the end, which this run did not reach: Total input tokens and Total Token throughput are n/a, and so are the tokens of answers that came without usage".into(),
             Self::EmptyEventsLeftOut { events } => format!("{events} empty events were not counted as tokens: with them there would be more token events than tokens billed"),
             Self::ManyEventsPerRead { share } => format!("{:.0} % of the token events came together with the one before: the server, a proxy or the network batches events, so single ITL values mean little (TPOT holds)", share * 100.0),
             Self::ManyTokensPerEvent { mean } => format!("an event brings {mean:.1} tokens on average: ITL (event) is not the time of a token; read TPOT or ITL (token)"),
@@ -84,14 +87,15 @@ impl Caution {
             Self::ProofUnexpectedSize { billed, expected } => format!("image proof: UNEXPECTED SIZE: billed {billed} tokens for images that should make {expected} (+2 to 4 each): other pixel limits, or another preprocessor"),
             Self::ProofWithoutEffect => "image proof: BILLED, BUT WITHOUT EFFECT: another picture of the same size changed neither the answer nor its log probabilities".into(),
             Self::ProofUnknown => "image proof: the server tells too little to judge (no usage)".into(),
-            Self::EventsLeftOut => "this run was recorded with --detail summary: latencies between tokens and the peak rate cannot be computed from its file".into(),
+            Self::EventsLeftOut => "this run was recorded with --detail summary: latencies between tokens, the peak rate and goodput limits on those latencies cannot be computed from its file".into(),
             Self::OlderDefinitions => "figures by --definitions vllm: role and finish events count as tokens, so TTFT is early and the mean ITL too small; not comparable with the standard definitions".into(),
         }
     }
 
     fn chinese(&self) -> String {
         match self {
-            Self::Incomplete { by, planned, ended } => format!("未完成：测试被 {by} 中止，计划 {planned} 个请求只结束了 {ended} 个；以下数字仅代表已结束的请求"),
+            Self::Incomplete { by: None, planned, ended } => format!("未完成：日志没有结尾（崩溃、kill -9，或测试仍在进行）：计划 {planned} 个请求，日志中只有 {ended} 个；以下数字仅代表这些请求"),
+            Self::Incomplete { by: Some(by), planned, ended } => format!("未完成：测试被 {by} 中止，计划 {planned} 个请求只结束了 {ended} 个；以下数字仅代表已结束的请求"),
             Self::Survivors { complete, failed } => format!("{} 个请求中有 {failed} 个失败：数字只代表成功的 {complete} 个；比较之前请先看失败原因", complete + failed),
             Self::FewRequests { n } => format!("n = {n}：{n} 个请求的均值、中位数和 P99 说明不了什么；用 --num-prompts 增加请求数"),
             Self::RepeatsAccuracyRequest { cached_tokens: Some(cached) } => format!("测量请求与之前发送的请求相同：服务端有 {cached} 个输入 token 来自缓存，TTFT 是热缓存的结果；--cold 不预先发送且每张图不同"),
@@ -102,6 +106,7 @@ impl Caution {
             Self::NoUsage { requests, retokenised: true } => format!("服务端对 {requests} 个请求没有返回 usage：输出 token 数由客户端对完整文本统计"),
             Self::NoUsage { requests, retokenised: false } => format!("服务端对 {requests} 个请求没有返回 usage，也没有分词器：输出 token 数未知，TPOT 与吞吐为 n/a；请给出 --tokenizer"),
             Self::TextTokensUnknown => "提示文本的 token 数未知（没有找到分词器，服务端也没有 /tokenize）：Total input tokens 与 Total Token throughput 为 n/a；请给出 --tokenizer 目录".into(),
+            Self::TextTokensNotCounted => "文本 token 在测试结束时统计，而本次运行没有到达结束：Total input tokens 与 Total Token throughput 为 n/a，没有 usage 的回答的 token 数也未知".into(),
             Self::EmptyEventsLeftOut { events } => format!("有 {events} 个空事件未计为 token：否则 token 事件会多于服务端计费的 token 数"),
             Self::ManyEventsPerRead { share } => format!("{:.0} % 的 token 事件与前一个同时到达：服务端、代理或网络合并了事件，单个 ITL 意义不大（TPOT 仍有效）", share * 100.0),
             Self::ManyTokensPerEvent { mean } => format!("平均每个事件带来 {mean:.1} 个 token：ITL（按事件）不是单 token 时间；请看 TPOT 或 ITL（按 token）"),
@@ -122,7 +127,7 @@ impl Caution {
             Self::ProofUnexpectedSize { billed, expected } => format!("图像验证：尺寸不符：图像计费 {billed} 个 token，应为 {expected} 个（每张再加 2 到 4 个）：像素上限或预处理不同"),
             Self::ProofWithoutEffect => "图像验证：计费了但没有作用：换一张同尺寸的图片，答案和 logprob 都没有变化".into(),
             Self::ProofUnknown => "图像验证：服务端信息不足，无法判断（没有 usage）".into(),
-            Self::EventsLeftOut => "本次运行以 --detail summary 记录：无法由其文件计算 token 间隔和峰值速率".into(),
+            Self::EventsLeftOut => "本次运行以 --detail summary 记录：无法由其文件计算 token 间隔、峰值速率，以及以 token 间隔为上限的 goodput".into(),
             Self::OlderDefinitions => "使用 --definitions vllm：角色事件和结束事件也计为 token，TTFT 偏早，ITL 均值偏小；不可与标准定义的数字比较".into(),
         }
     }

@@ -3,7 +3,7 @@
 use crate::metric::METRICS;
 use crate::record::RequestRecord;
 use crate::runlog::RunLog;
-use crate::summary::Summarise;
+use crate::summary::{Summarise, usable_clock};
 use crate::timeline::Timeline;
 
 /// The rows, heading first. An unknown value is an empty cell.
@@ -31,8 +31,9 @@ pub fn requests_csv(log: &RunLog, how: &Summarise) -> Vec<Vec<String>> {
     .map(str::to_owned)
     .to_vec();
     head.extend(single.iter().map(|metric| metric.name.to_owned()));
+    let clock = usable_clock(log, how.clock);
     let rows = log.records.iter().map(|record| {
-        let line = Timeline::new(record, how.definitions, how.clock);
+        let line = Timeline::new(record, how.definitions, clock);
         let mut row = facts(record, &line);
         row.extend(
             single
@@ -61,8 +62,8 @@ fn facts(record: &RequestRecord, line: &Timeline<'_>) -> Vec<String> {
         known(record.usage.and_then(|usage| usage.prompt)),
         known(line.output_tokens()),
         known(record.usage.and_then(|usage| usage.cached)),
-        record.events.len().to_string(),
-        line.tokens.len().to_string(),
+        (record.events.len() as u64 + record.events_left_out).to_string(),
+        known(line.token_events),
         record.body_bytes.to_string(),
         known(record.sent_ns),
     ]

@@ -7,6 +7,7 @@ mod block;
 mod caution;
 mod csv;
 mod estimate;
+mod event;
 pub mod image;
 mod lang;
 mod metric;
@@ -23,9 +24,10 @@ pub use block::block;
 pub use caution::Caution;
 pub use csv::requests_csv;
 pub use estimate::{Estimate, Interval};
+pub use event::{EventKind, EventStamp};
 pub use lang::Lang;
 pub use metric::{METRICS, Metric};
-pub use record::{Connection, Degenerate, EventKind, EventStamp, Outcome, Phase, RequestRecord, TimeLimit, TokenUsage};
+pub use record::{Connection, Degenerate, Outcome, Phase, RequestRecord, TimeLimit, TokenUsage};
 pub use runlog::{
     ClientFacts, Clocks, Detail, Footer, Header, ImageProof, Line, LogError, PromptFacts, ProofVerdict, RunLog,
     SCHEMA_VERSION, ServerFacts, TextTokens,

@@ -1,9 +1,11 @@
 //! The raw record of one request: everything observed, nothing computed.
 //!
 //! All times are integer nanoseconds on the monotonic clock, counted from the origin of the run (the header says where
-//! that lies). On disk the events are columns of differences, which keeps a record of 512 events near 6 KB.
+//! that lies). It must not know what counts as a token, nor which clock is believed.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::event::{EventKind, EventStamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Which part of the run a request belongs to. Only `Measured` enters figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -99,82 +101,6 @@ impl Outcome {
     }
 }
 
-/// What one event of the stream was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EventKind {
-    /// Names the role and brings nothing else, before any token.
-    Role,
-    /// Answer text.
-    Text,
-    /// A content key with an empty string, after the role.
-    Empty,
-    /// Reasoning text.
-    Reasoning,
-    /// A tool call.
-    ToolCall,
-    /// A finish reason and nothing else.
-    Finish,
-    /// Usage and no choices.
-    Usage,
-    /// Choices with nothing in them.
-    Nothing,
-    /// An error.
-    Error,
-    /// The end marker.
-    Done,
-    /// Not what the protocol has: bad JSON, or an object without choices and usage.
-    Other,
-}
-
-impl EventKind {
-    const LETTERS: [(Self, char); 11] = [
-        (Self::Role, 'r'),
-        (Self::Text, 't'),
-        (Self::Empty, 'e'),
-        (Self::Reasoning, 'g'),
-        (Self::ToolCall, 'k'),
-        (Self::Finish, 'f'),
-        (Self::Usage, 'u'),
-        (Self::Nothing, 'n'),
-        (Self::Error, 'x'),
-        (Self::Done, 'd'),
-        (Self::Other, 'o'),
-    ];
-
-    /// Its letter in a record's `kinds` column.
-    #[must_use]
-    pub fn letter(self) -> char {
-        Self::LETTERS.iter().find(|(kind, _)| *kind == self).map_or('o', |(_, letter)| *letter)
-    }
-
-    /// The kind with this letter.
-    #[must_use]
-    pub fn from_letter(letter: char) -> Option<Self> {
-        Self::LETTERS.iter().find(|(_, other)| *other == letter).map(|(kind, _)| *kind)
-    }
-
-    /// Whether a client that follows vLLM's older script counts it as a token: any event with choices.
-    #[must_use]
-    pub fn has_choices(self) -> bool {
-        !matches!(self, Self::Usage | Self::Error | Self::Done | Self::Other)
-    }
-}
-
-/// One event: what it was and when it came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EventStamp {
-    /// What it was.
-    pub kind: EventKind,
-    /// When our read of its last byte returned.
-    pub user_ns: u64,
-    /// When the kernel had received it, where the kernel told.
-    pub kernel_ns: Option<u64>,
-    /// Its size in the stream, in bytes.
-    pub bytes: u32,
-    /// How many tokens it brought, where the server tells.
-    pub tokens: Option<u32>,
-}
-
 /// The server's token counts, as it sent them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenUsage {
@@ -260,11 +186,17 @@ pub struct RequestRecord {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub server_id: Option<String>,
     /// The events, in order. With `--detail summary` only those that bound the figures.
-    #[serde(serialize_with = "write_events", deserialize_with = "read_events", default)]
+    #[serde(with = "crate::event", default)]
     pub events: Vec<EventStamp>,
     /// How many events between those kept were left out: gaps between them are then no latencies between tokens.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub events_left_out: u64,
+    /// How many of those brought text (an empty string too), reasoning or a tool call.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub token_events_left_out: u64,
+    /// How many of those brought an empty string.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub empty_events_left_out: u64,
     /// The server's last usage object.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub usage: Option<TokenUsage>,
@@ -316,6 +248,8 @@ impl RequestRecord {
             server_id: None,
             events: Vec::new(),
             events_left_out: 0,
+            token_events_left_out: 0,
+            empty_events_left_out: 0,
             usage: None,
             retokenised: None,
             finish_reason: None,
@@ -331,26 +265,32 @@ impl RequestRecord {
 
 impl RequestRecord {
     /// Leaves out every event that bounds no figure: what stays gives TTFT, TPOT, end to end and durations to the
-    /// nanosecond, and no latencies between tokens.
+    /// nanosecond by either definition and either clock, and no latencies between tokens.
     pub fn leave_out_events(&mut self) {
-        let token = |event: &EventStamp| {
-            matches!(event.kind, EventKind::Text | EventKind::Empty | EventKind::Reasoning | EventKind::ToolCall)
-        };
-        let answer = |event: &EventStamp| matches!(event.kind, EventKind::Text | EventKind::Empty);
-        let full =
-            |event: &EventStamp| matches!(event.kind, EventKind::Text | EventKind::Reasoning | EventKind::ToolCall);
-        let choices = |event: &EventStamp| event.kind.has_choices();
-        let events = &self.events;
-        let mut keep: Vec<usize> =
-            [0, events.len().saturating_sub(1)].into_iter().filter(|i| *i < events.len()).collect();
-        for test in [token, answer, full, choices] {
+        let tests: [fn(&EventStamp) -> bool; 5] = [
+            |event| event.kind.is_token(),
+            |event| event.kind.is_token() && event.kind != EventKind::Empty,
+            |event| matches!(event.kind, EventKind::Text | EventKind::Empty),
+            |event| event.kind == EventKind::Text,
+            |event| event.kind.has_choices(),
+        ];
+        let events = std::mem::take(&mut self.events);
+        let mut keep: BTreeSet<usize> = [0, events.len().saturating_sub(1)].into();
+        for test in tests {
             keep.extend(events.iter().position(test));
             keep.extend(events.iter().rposition(test));
+            // One event without the kernel's time decides that none of the request's is used.
+            keep.extend(events.iter().position(|event| test(event) && event.kernel_ns.is_none()));
         }
-        keep.sort_unstable();
-        keep.dedup();
-        self.events_left_out += (events.len() - keep.len()) as u64;
-        self.events = keep.into_iter().map(|i| self.events[i]).collect();
+        for (number, event) in events.into_iter().enumerate() {
+            if keep.contains(&number) {
+                self.events.push(event);
+                continue;
+            }
+            self.events_left_out += 1;
+            self.token_events_left_out += u64::from(event.kind.is_token());
+            self.empty_events_left_out += u64::from(event.kind == EventKind::Empty);
+        }
     }
 }
 
@@ -359,82 +299,9 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// The events of a record as columns: `kinds` a letter each, `user_ns` differences (the first from the origin of the
-/// run), `lag_ns` our time minus the kernel's, `bytes`, and `tokens` where any event tells.
-#[derive(Serialize, Deserialize)]
-struct EventColumns {
-    kinds: String,
-    user_ns: Vec<u64>,
-    lag_ns: Vec<Option<u64>>,
-    bytes: Vec<u32>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    tokens: Option<Vec<Option<u32>>>,
-}
-
-fn write_events<S: Serializer>(events: &[EventStamp], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut before = 0;
-    let columns = EventColumns {
-        kinds: events.iter().map(|event| event.kind.letter()).collect(),
-        user_ns: events
-            .iter()
-            .map(|event| {
-                let step = event.user_ns.saturating_sub(before);
-                before = event.user_ns;
-                step
-            })
-            .collect(),
-        lag_ns: events
-            .iter()
-            .map(|event| event.kernel_ns.map(|kernel_ns| event.user_ns.saturating_sub(kernel_ns)))
-            .collect(),
-        bytes: events.iter().map(|event| event.bytes).collect(),
-        tokens: events
-            .iter()
-            .any(|event| event.tokens.is_some())
-            .then(|| events.iter().map(|event| event.tokens).collect()),
-    };
-    columns.serialize(serializer)
-}
-
-fn read_events<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<EventStamp>, D::Error> {
-    use serde::de::Error;
-    let columns = EventColumns::deserialize(deserializer)?;
-    let count = columns.kinds.chars().count();
-    let tokens = columns.tokens.unwrap_or_else(|| vec![None; count]);
-    if [columns.user_ns.len(), columns.lag_ns.len(), columns.bytes.len(), tokens.len()] != [count; 4] {
-        return Err(D::Error::custom("the event columns have different lengths"));
-    }
-    let mut user_ns = 0u64;
-    let rows = columns.kinds.chars().zip(columns.user_ns).zip(columns.lag_ns).zip(columns.bytes).zip(tokens);
-    rows.map(|((((letter, step), lag), bytes), tokens)| {
-        let kind =
-            EventKind::from_letter(letter).ok_or_else(|| D::Error::custom(format!("unknown event kind {letter:?}")))?;
-        user_ns = user_ns.saturating_add(step);
-        Ok(EventStamp { kind, user_ns, kernel_ns: lag.map(|lag| user_ns.saturating_sub(lag)), bytes, tokens })
-    })
-    .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn every_kind_has_a_letter_of_its_own() {
-        for (kind, letter) in EventKind::LETTERS {
-            assert_eq!((kind.letter(), EventKind::from_letter(letter)), (letter, Some(kind)));
-        }
-    }
-
-    #[test]
-    fn columns_of_unequal_length_are_refused() {
-        let mut json = serde_json::to_value(RequestRecord::planned(0, Phase::Measured)).unwrap();
-        json["events"] = serde_json::json!({"kinds": "rt", "user_ns": [1], "lag_ns": [null, 1], "bytes": [1, 2]});
-        assert!(serde_json::from_value::<RequestRecord>(json.clone()).is_err());
-        json["events"] = serde_json::json!({"kinds": "z", "user_ns": [1], "lag_ns": [null], "bytes": [1]});
-        assert!(serde_json::from_value::<RequestRecord>(json).is_err());
-    }
 
     #[test]
     fn what_is_left_bounds_every_figure() {
@@ -453,32 +320,11 @@ mod tests {
         record.leave_out_events();
         let kept: String = record.events.iter().map(|event| event.kind.letter()).collect();
         assert_eq!((kept.as_str(), record.events_left_out), ("rgttfd", 5));
+        assert_eq!((record.token_events_left_out, record.empty_events_left_out), (4, 2));
         let times: Vec<u64> = record.events.iter().map(|event| event.user_ns).collect();
         assert_eq!(times, [0, 1, 2, 7, 8, 10]);
         let mut empty = RequestRecord::planned(0, Phase::Measured);
         empty.leave_out_events();
-        assert_eq!(empty.events_left_out, 0);
-    }
-
-    proptest! {
-        #[test]
-        fn a_record_survives_the_disk(
-            steps in proptest::collection::vec((0u64..1_000_000_000, proptest::option::of(0u64..1_000_000), any::<u32>(), proptest::option::of(0u32..5), 0usize..11), 0..30),
-        ) {
-            let mut record = RequestRecord::planned(7, Phase::Measured);
-            let mut now = 2_000_000;
-            for (step, lag, bytes, tokens, kind) in steps {
-                now += step;
-                record.events.push(EventStamp {
-                    kind: EventKind::LETTERS[kind].0,
-                    user_ns: now,
-                    kernel_ns: lag.map(|lag| now - lag),
-                    bytes,
-                    tokens,
-                });
-            }
-            let json = serde_json::to_string(&record).unwrap();
-            prop_assert_eq!(serde_json::from_str::<RequestRecord>(&json).unwrap(), record);
-        }
+        assert_eq!((empty.events.len(), empty.events_left_out), (0, 0));
     }
 }

@@ -6,6 +6,10 @@ use crate::record::RequestRecord;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod read;
+
+pub use read::LogError;
+
 /// Version of the log and of the summary. It rises when a reader of the older form would misread the newer one.
 pub const SCHEMA_VERSION: u32 = 1;
 
@@ -13,7 +17,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Detail {
-    /// No events and no answers.
+    /// Only the events that bound the figures, and no answers.
     Summary,
     /// Every event's time, kind and size.
     #[default]
@@ -59,6 +63,15 @@ pub struct Header {
     pub expected_image_tokens: Vec<Option<u64>>,
     /// The prompts, numbered from 0.
     pub prompts: Vec<PromptFacts>,
+}
+
+impl Header {
+    /// Image tokens expected for these images together; `None` for no images, and when one is unknown.
+    #[must_use]
+    pub fn expected_tokens(&self, images: &[u32]) -> Option<u64> {
+        let each = |image: &u32| self.expected_image_tokens.get(*image as usize).copied().flatten();
+        images.iter().map(each).reduce(|sum, each| sum?.checked_add(each?))?
+    }
 }
 
 /// What the server says of itself; absent where it does not.
@@ -205,28 +218,6 @@ pub enum Line {
     Footer(Box<Footer>),
 }
 
-/// Why a log cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LogError {
-    /// No header line.
-    #[error("this is no log of a run: its first line is no header; a run folder's run.jsonl was expected")]
-    NoHeader,
-    /// A newer program wrote it.
-    #[error("this log has schema {found}, and this program reads up to {SCHEMA_VERSION}: use a newer vlm-benchmark")]
-    Newer {
-        /// The log's schema.
-        found: u32,
-    },
-    /// A line in the middle that is none of ours.
-    #[error("line {line} of the log cannot be read: {why}")]
-    BadLine {
-        /// Its number, from 1.
-        line: usize,
-        /// What is wrong.
-        why: String,
-    },
-}
-
 /// A whole run, as read from disk or gathered in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunLog {
@@ -239,47 +230,6 @@ pub struct RunLog {
 }
 
 impl RunLog {
-    /// Reads a log. A torn last line, as a crash leaves it, is dropped.
-    ///
-    /// # Errors
-    /// [`LogError`], with the line's number.
-    pub fn parse(text: &str) -> Result<Self, LogError> {
-        let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).peekable();
-        let (_, first) = lines.next().ok_or(LogError::NoHeader)?;
-        let schema = serde_json::from_str::<Value>(first)
-            .ok()
-            .filter(|value| value["type"] == "header")
-            .and_then(|value| value["schema"].as_u64())
-            .ok_or(LogError::NoHeader)?;
-        if schema > u64::from(SCHEMA_VERSION) {
-            return Err(LogError::Newer { found: u32::try_from(schema).unwrap_or(u32::MAX) });
-        }
-        let header = match serde_json::from_str::<Line>(first) {
-            Ok(Line::Header(header)) => *header,
-            Ok(_) => return Err(LogError::NoHeader),
-            Err(error) => return Err(LogError::BadLine { line: 1, why: error.to_string() }),
-        };
-        let mut log = Self { header, records: Vec::new(), footer: None };
-        while let Some((number, line)) = lines.next() {
-            match serde_json::from_str::<Line>(line) {
-                Ok(Line::Request(record)) => log.records.push(*record),
-                Ok(Line::Footer(footer)) => log.footer = Some(*footer),
-                Ok(Line::Header(_)) => {
-                    return Err(LogError::BadLine { line: number + 1, why: "a second header".into() });
-                }
-                Err(_) if lines.peek().is_none() && !text.ends_with('\n') => {}
-                Err(error) => return Err(LogError::BadLine { line: number + 1, why: error.to_string() }),
-            }
-        }
-        log.records.sort_by_key(|record| record.index);
-        let counted: std::collections::HashMap<u64, u64> =
-            log.footer.iter().flat_map(|footer| footer.retokenised.iter().copied()).collect();
-        for record in &mut log.records {
-            record.retokenised = record.retokenised.or_else(|| counted.get(&record.index).copied());
-        }
-        Ok(log)
-    }
-
     /// Whether the run came to its planned end.
     #[must_use]
     pub fn is_whole(&self) -> bool {

@@ -16,7 +16,7 @@ pub fn story(log: &RunLog, summary: &RunSummary, lang: Lang) -> String {
     token_counts(&mut out, summary, lang);
     image_tokens(&mut out, log, lang);
     for caution in &summary.cautions {
-        line(&mut out, &format!("{}: {}", lang.pick("caution", "注意"), caution.text(lang)));
+        line(&mut out, &format!("{}: {}", lang.pick("caution", "注意"), plain(&caution.text(lang))));
     }
     out
 }
@@ -26,22 +26,56 @@ fn line(out: &mut String, text: &str) {
     out.push('\n');
 }
 
+/// Failures of so many kinds are named, the most frequent first.
+const CAUSES_MAX: usize = 10;
+/// So much of a cause is shown.
+const CAUSE_CHARS_MAX: usize = 300;
+
 fn outcomes(out: &mut String, summary: &RunSummary, lang: Lang) {
     let counts = &summary.counts;
     let unfinished = if summary.complete_run { "" } else { lang.pick(" [INCOMPLETE RUN]", "【未完成】") };
+    let unrecorded = match counts.unrecorded {
+        0 => String::new(),
+        n => lang.pick(format!(", {n} without a record"), format!("，无记录 {n}")),
+    };
     line(
         out,
         &lang.pick(
             format!(
-                "requests: {} planned, {} complete, {} not{unfinished}",
+                "requests: {} planned, {} complete, {} not{unrecorded}{unfinished}",
                 counts.planned, counts.complete, counts.failed
             ),
-            format!("请求：计划 {}，成功 {}，未成功 {}{unfinished}", counts.planned, counts.complete, counts.failed),
+            format!(
+                "请求：计划 {}，成功 {}，未成功 {}{unrecorded}{unfinished}",
+                counts.planned, counts.complete, counts.failed
+            ),
         ),
     );
-    for (cause, count) in &counts.by_cause {
-        line(out, &format!("  {count} × {cause}"));
+    let mut causes: Vec<(&String, &u64)> = counts.by_cause.iter().collect();
+    causes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    for (cause, count) in causes.iter().take(CAUSES_MAX) {
+        line(out, &format!("  {count} × {}", one_line(cause)));
     }
+    let rest: u64 = causes.iter().skip(CAUSES_MAX).map(|(_, count)| **count).sum();
+    if rest > 0 {
+        let kinds = causes.len() - CAUSES_MAX;
+        line(out, &lang.pick(format!("  {rest} × {kinds} other causes"), format!("  {rest} × 其他 {kinds} 种原因")));
+    }
+}
+
+/// Words from elsewhere (a server's, a file's name) on one line, without what steers a terminal.
+fn plain(words: &str) -> String {
+    words.split_whitespace().collect::<Vec<_>>().join(" ").replace(char::is_control, "")
+}
+
+/// A server's words, cut.
+fn one_line(words: &str) -> String {
+    let mut text = plain(words);
+    if let Some((at, _)) = text.char_indices().nth(CAUSE_CHARS_MAX) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
 }
 
 fn figures(out: &mut String, summary: &RunSummary, lang: Lang) {
@@ -154,10 +188,7 @@ fn image_tokens(out: &mut String, log: &RunLog, lang: Lang) {
     else {
         return;
     };
-    let expected: Option<u64> = (record.images.iter())
-        .map(|image| log.header.expected_image_tokens.get(*image as usize).copied().flatten())
-        .reduce(|sum, each| Some(sum? + each?))
-        .flatten();
+    let expected = log.header.expected_tokens(&record.images);
     let order = match log.header.plan["order"].as_str() {
         Some("image-first") => lang.pick(", images before the text", "，图像在文本之前"),
         Some("text-first") => lang.pick(", text before the images", "，文本在图像之前"),
@@ -173,13 +204,19 @@ fn image_tokens(out: &mut String, log: &RunLog, lang: Lang) {
         );
         return;
     };
+    // Requests of a folder hold pictures of several sizes: the first one's figures stand for themselves only.
+    let differ = log
+        .records
+        .iter()
+        .any(|other| !other.images.is_empty() && log.header.expected_tokens(&other.images) != Some(expected));
+    let which = if differ { lang.pick(" of the first request", "（首个请求）") } else { "" };
     line(
         out,
         &lang.pick(
             format!(
-                "image tokens: {expected} expected by the preprocessor settings; {billed} prompt tokens billed in all"
+                "image tokens{which}: {expected} expected by the preprocessor settings; {billed} prompt tokens billed in all{order}"
             ),
-            format!("图像 token：按预处理设置应为 {expected}；服务端输入共计费 {billed}{order}"),
+            format!("图像 token{which}：按预处理设置应为 {expected}；服务端输入共计费 {billed}{order}"),
         ),
     );
 }

@@ -1,6 +1,7 @@
 //! One request seen under one set of definitions and one clock: where its tokens are.
 
-use crate::record::{EventKind, EventStamp, RequestRecord};
+use crate::event::{EventKind, EventStamp};
+use crate::record::RequestRecord;
 use serde::{Deserialize, Serialize};
 
 /// What counts as a token event.
@@ -38,8 +39,11 @@ pub struct Timeline<'a> {
     pub first_event_ns: Option<u64>,
     /// The last event of any kind.
     pub last_event_ns: Option<u64>,
+    /// How many token events the request had, those that its record left out included; `None` where the record does not
+    /// tell (the older definitions and a record with events left out).
+    pub token_events: Option<u64>,
     /// Empty token events left out because the server billed fewer tokens than there were token events.
-    pub empties_left_out: usize,
+    pub empties_left_out: u64,
     /// Whether the times are the kernel's.
     pub by_kernel: bool,
     /// Token events that came in the same read as the token event before them.
@@ -50,7 +54,7 @@ impl<'a> Timeline<'a> {
     /// Applies definitions and clock to a record.
     #[must_use]
     pub fn new(record: &'a RequestRecord, definitions: Definitions, clock: Clock) -> Self {
-        let (chosen, empties_left_out) = token_events(record, definitions);
+        let Chosen { events: chosen, count: token_events, empties_left_out } = token_events(record, definitions);
         let by_kernel =
             clock == Clock::Kernel && !chosen.is_empty() && chosen.iter().all(|event| event.kernel_ns.is_some());
         let time = |event: &EventStamp| event.kernel_ns.filter(|_| by_kernel).unwrap_or(event.user_ns);
@@ -61,6 +65,7 @@ impl<'a> Timeline<'a> {
             first_answer_ns: chosen.iter().find(|event| answer(event)).map(|event| time(event)),
             first_event_ns: record.events.first().map(time),
             last_event_ns: record.events.last().map(time),
+            token_events,
             empties_left_out,
             by_kernel,
             coalesced: chosen.windows(2).filter(|pair| pair[0].user_ns == pair[1].user_ns).count(),
@@ -93,23 +98,30 @@ impl<'a> Timeline<'a> {
     }
 }
 
-/// The events that count as tokens, and how many empty ones were left out: an empty string is half a character and
-/// counts, unless there would then be more token events than tokens billed.
-fn token_events(record: &RequestRecord, definitions: Definitions) -> (Vec<&EventStamp>, usize) {
+/// The events of a record that count as tokens.
+struct Chosen<'a> {
+    events: Vec<&'a EventStamp>,
+    count: Option<u64>,
+    empties_left_out: u64,
+}
+
+/// An empty string is half a character and counts, unless there would then be more token events than tokens billed.
+fn token_events(record: &RequestRecord, definitions: Definitions) -> Chosen<'_> {
     if definitions == Definitions::Vllm {
-        return (record.events.iter().filter(|event| event.kind.has_choices()).collect(), 0);
+        let events: Vec<&EventStamp> = record.events.iter().filter(|event| event.kind.has_choices()).collect();
+        let count = (record.events_left_out == 0).then_some(events.len() as u64);
+        return Chosen { events, count, empties_left_out: 0 };
     }
-    let counts = |event: &&EventStamp| {
-        matches!(event.kind, EventKind::Text | EventKind::Empty | EventKind::Reasoning | EventKind::ToolCall)
-    };
-    let all: Vec<&EventStamp> = record.events.iter().filter(counts).collect();
+    let all: Vec<&EventStamp> = record.events.iter().filter(|event| event.kind.is_token()).collect();
+    let count = all.len() as u64 + record.token_events_left_out;
     let billed = record.usage.and_then(|usage| usage.completion);
-    if billed.is_none_or(|billed| all.len() as u64 <= billed) {
-        return (all, 0);
+    if billed.is_none_or(|billed| count <= billed) {
+        return Chosen { events: all, count: Some(count), empties_left_out: 0 };
     }
     let (full, empty): (Vec<&EventStamp>, Vec<&EventStamp>) =
         all.into_iter().partition(|event| event.kind != EventKind::Empty);
-    (full, empty.len())
+    let empties = empty.len() as u64 + record.empty_events_left_out;
+    Chosen { events: full, count: Some(count.saturating_sub(empties)), empties_left_out: empties }
 }
 
 #[cfg(test)]
@@ -136,7 +148,7 @@ mod tests {
         record
     }
 
-    fn check(kinds: &str, completion: Option<u64>, definitions: Definitions, times: &[u64], left_out: usize) {
+    fn check(kinds: &str, completion: Option<u64>, definitions: Definitions, times: &[u64], left_out: u64) {
         let record = record(kinds, completion);
         let line = Timeline::new(&record, definitions, Clock::User);
         let got: Vec<u64> = line.tokens.iter().map(|(time, _)| *time).collect();

@@ -3,8 +3,8 @@
 
 use crate::record::{Outcome, Phase};
 use crate::runlog::RunLog;
-use crate::summary::{RunSummary, Summarise};
-use crate::timeline::{Clock, Timeline};
+use crate::summary::{RunSummary, Summarise, usable_clock};
+use crate::timeline::Timeline;
 use serde_json::{Map, Value, json};
 
 /// The whole object. `date` is written as that tool does (`20261125-015647`).
@@ -37,10 +37,10 @@ pub fn vllm_json(log: &RunLog, summary: &RunSummary, how: &Summarise, date: &str
     put("output_throughput", json!(rates.output_tokens_per_s));
     put("total_token_throughput", json!(rates.total_tokens_with_images_per_s));
     details(log, how, &mut out);
-    // Seconds of audio for a second of work: there is none here.
-    out.insert("rtfx".into(), Value::Null);
     out.insert("max_output_tokens_per_s".into(), json!(rates.peak_output_tokens_per_s));
     out.insert("max_concurrent_requests".into(), json!(rates.concurrency_max));
+    // Seconds of audio for a second of work: there is none here.
+    out.insert("rtfx".into(), Value::Null);
     for (ours, theirs) in [("ttft_ms", "ttft_ms"), ("tpot_ms", "tpot_ms"), ("itl_ms", "itl_ms"), ("e2e_ms", "e2el_ms")]
     {
         let metric = summary.metric(ours);
@@ -58,7 +58,7 @@ pub fn vllm_json(log: &RunLog, summary: &RunSummary, how: &Summarise, date: &str
 
 /// The lists with one entry for each measured request, in seconds.
 fn details(log: &RunLog, how: &Summarise, out: &mut Map<String, Value>) {
-    let clock = if log.footer.as_ref().is_some() { how.clock } else { Clock::User };
+    let clock = usable_clock(log, how.clock);
     let lines: Vec<Timeline<'_>> = log
         .records
         .iter()
@@ -71,9 +71,9 @@ fn details(log: &RunLog, how: &Summarise, out: &mut Map<String, Value>) {
     out.insert("output_lens".into(), list(&|line| json!(line.output_tokens())));
     out.insert("ttfts".into(), list(&|line| json!(seconds(line.record.sent_ns, line.first_token_ns()))));
     out.insert("itls".into(), list(&|line| json!(line.gaps().map(|(gap, _)| gap as f64 / 1e9).collect::<Vec<f64>>())));
+    out.insert("latencies".into(), list(&|line| json!(seconds(line.record.sent_ns, line.last_event_ns))));
     let at = |ns: Option<u64>| ns.map(|ns| ns as f64 / 1e9);
     out.insert("start_times".into(), list(&|line| json!(at(line.record.sent_ns))));
-    out.insert("latencies".into(), list(&|line| json!(seconds(line.record.sent_ns, line.last_event_ns))));
     out.insert("queue_times".into(), list(&|line| json!(seconds(Some(line.record.intended_ns), line.record.sent_ns))));
     out.insert("generated_texts".into(), list(&|line| json!(line.record.text)));
     out.insert(
@@ -83,33 +83,4 @@ fn details(log: &RunLog, how: &Summarise, out: &mut Map<String, Value>) {
             _ => json!(format!("{}: {}", line.record.outcome.name(), line.record.outcome.cause())),
         }),
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::runlog::Header;
-
-    /// Keys that `vllm bench serve` 0.32.0 writes with `--save-result --save-detailed`, recorded.
-    const RECORDED: &str = include_str!("../../../tests/data/vllm-bench/keys.json");
-
-    #[test]
-    fn every_recorded_key_is_there_and_nothing_is_invented() {
-        let header: Header = serde_json::from_value(json!({
-            "schema": 1, "tool": "t", "started": "s", "plan": {}, "ignore_eos": false, "detail": "stamps",
-            "server": {"url": "u", "model": "m"}, "client": {"os": "o", "kernel_stamps": false},
-            "clocks": {"origin_monotonic_ns": 0, "origin_unix_ns": 0}, "images": [], "prompts": [],
-        }))
-        .unwrap();
-        let log = RunLog { header, records: Vec::new(), footer: None };
-        let how = Summarise::default();
-        let value = vllm_json(&log, &RunSummary::of(&log, &how), &how, "20261125-015058");
-        let recorded: Vec<String> = serde_json::from_str(RECORDED).unwrap();
-        let missing: Vec<&String> = recorded.iter().filter(|key| value.get(key.as_str()).is_none()).collect();
-        assert_eq!(missing, Vec::<&String>::new());
-        assert_eq!(
-            (&value["mean_ttft_ms"], &value["duration"], &value["completed"]),
-            (&Value::Null, &Value::Null, &json!(0))
-        );
-    }
 }

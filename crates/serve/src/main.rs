@@ -29,8 +29,10 @@ fn run(args: &Args) -> anyhow::Result<()> {
             "this build has no engine: it can only play scripts; give --scripted (and --help shows what a script can do)"
         );
     }
-    let script = args.script()?;
+    let mut script = args.script()?;
     if args.print_script {
+        // What is printed ends in files: the key does not.
+        script.api_key = None;
         let mut out = std::io::stdout().lock();
         serde_json::to_writer_pretty(&mut out, &script)?;
         writeln!(out)?;

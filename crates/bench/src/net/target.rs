@@ -64,10 +64,11 @@ impl Target {
     /// # Errors
     /// [`TargetError`].
     pub fn parse(given: &str) -> Result<Self, TargetError> {
-        let no_url = |why: &str| TargetError::NoUrl { given: given.to_owned(), why: why.to_owned() };
+        let shown = without_credentials(given);
+        let no_url = |why: &str| TargetError::NoUrl { given: shown.clone(), why: why.to_owned() };
         let mut base = Url::parse(given).map_err(|error| no_url(&error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") {
-            return Err(TargetError::Scheme { given: given.to_owned(), scheme: base.scheme().to_owned() });
+            return Err(TargetError::Scheme { given: shown, scheme: base.scheme().to_owned() });
         }
         if base.host().is_none() {
             return Err(no_url("it names no host"));
@@ -192,6 +193,14 @@ impl Target {
     }
 }
 
+/// What may be shown of a URL that cannot be read: nothing before its last `@`.
+fn without_credentials(given: &str) -> String {
+    match given.rsplit_once('@') {
+        Some((_, rest)) => format!("…@{rest}"),
+        None => given.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +228,14 @@ mod tests {
         assert_eq!(Target::parse("https://h").unwrap().port(), 443);
         for bad in ["", "127.0.0.1:8000", "ftp://h", "http://"] {
             assert!(Target::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bad_address_is_shown_without_its_password() {
+        for bad in ["http://user:sesame@h:99999", "htps://user:sesame@h", "http://user:sesame@"] {
+            let error = Target::parse(bad).map(|_| ()).unwrap_err().to_string();
+            assert!(!error.contains("sesame"), "{error}");
         }
     }
 

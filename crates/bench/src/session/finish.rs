@@ -29,7 +29,7 @@ impl Session {
     pub(super) fn finish(mut self) -> u8 {
         let cpu_ns = stamp::cpu_ns().saturating_sub(self.cpu_ns_before);
         let step = stamp::wall_minus_monotonic_ns() - self.wall_minus_monotonic_ns;
-        let (counter, error) = Counter::find(&self.plan.tokenizer_spec(), &self.asker, &self.model);
+        let (counter, error) = Counter::find(&self.plan.tokenizer_spec(), &self.asker, &self.model, &self.stop);
         if let Some(error) = error {
             self.view.say(format!("{}: {}", self.lang().pick("caution", "注意"), error.text(self.lang() == Lang::Zh)));
         }

@@ -39,10 +39,13 @@ impl Session {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            self.flush();
+            self.tick();
         }
         running.join();
         self.view.finish();
+        // What follows a round may take long: its records are on the disk first.
+        let result = self.store.as_mut().map(Store::flush);
+        self.report_store(result);
         match no_server_error {
             Some(error) => {
                 self.end_early(&error.to_string());
@@ -72,7 +75,7 @@ impl Session {
         self.plan.cold && !self.plan.ignore_eos
     }
 
-    fn flush(&mut self) {
+    fn tick(&mut self) {
         let result = self.store.as_mut().map(Store::tick);
         self.report_store(result);
     }

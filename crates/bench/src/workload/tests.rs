@@ -84,6 +84,17 @@ fn turns_of_prompts_and_images() {
 }
 
 #[test]
+fn ten_thousand_prompts_are_no_limit() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("p.txt");
+    std::fs::write(&path, (0..10_050).map(|i| format!("p{i}\n")).collect::<String>()).unwrap();
+    let plan = plan(&format!("--no-image --num-prompts 10050 --prompts {}", path.display()));
+    assert_eq!(Workload::new(&plan, "m", None, 0).unwrap().measured.len(), 10_050);
+    let plan = super::tests::plan("--synthetic-image noise:28x28 --cold --num-prompts 2000000");
+    assert!(matches!(Workload::new(&plan, "m", None, 0), Err(WorkloadError::TooMany { requests: 2_000_000 })));
+}
+
+#[test]
 fn least_common_multiples() {
     for (a, b, want) in [(1, 1, 1), (4, 6, 12), (5, 1, 5), (3, 7, 21)] {
         assert_eq!(lcm(a, b), want);

@@ -214,3 +214,11 @@ fn throughput_with_and_without_image_tokens() {
     let want = (totals.input_tokens.unwrap() + 8) as f64 / (totals.text_input_tokens.unwrap() + 8) as f64;
     assert!((ratio - want).abs() < 1e-9 && ratio > 50.0);
 }
+
+#[test]
+fn a_picture_that_cannot_be_decoded_here_loses_no_run_to_its_proof() {
+    let path = data("pictures/formats/png_truncated.png");
+    let run = image_run(stream(|_| ()), &format!("--image_path {path} --image-proof")).0.expect(0);
+    assert_eq!(run.line("Successful requests:"), "1");
+    assert!(run.has_caution("proof_unknown"), "{}", run.stderr);
+}

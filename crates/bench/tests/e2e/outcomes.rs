@@ -270,3 +270,28 @@ fn kill_9_loses_at_most_the_last_second() {
     assert_eq!(log.records.len(), 6);
     assert_eq!(log.footer, None);
 }
+
+#[test]
+fn a_server_lost_between_rounds_is_a_finding_not_the_end() {
+    // It takes five connections: three questions of the client, the first request, the first round. Then it is gone.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let reply = std::fs::read(crate::rig::data("vllm-0.32.0/stream_1tok.http")).unwrap();
+    let server = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        for _ in 0..5 {
+            let (mut connection, _) = listener.accept().unwrap();
+            let mut head = [0; 64 * 1024];
+            let count = connection.read(&mut head).unwrap();
+            if head[..count].starts_with(b"POST") {
+                connection.write_all(&reply).unwrap();
+            } else {
+                connection.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").unwrap();
+            }
+        }
+    });
+    let run = Client::new(&format!("--no-image --model m --num_rounds 2 --port {port}")).run().expect(3);
+    server.join().unwrap();
+    assert_eq!(run.line("Successful requests:"), "1");
+    assert_eq!(run.summary().counts.by_outcome.get("connect_failed"), Some(&1));
+}

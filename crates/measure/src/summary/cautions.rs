@@ -2,9 +2,9 @@
 
 use super::RunSummary;
 use crate::caution::Caution;
-use crate::record::{Degenerate, Outcome, Phase};
+use crate::record::{Degenerate, Outcome, Phase, RequestRecord};
 use crate::runlog::{ProofVerdict, RunLog};
-use crate::timeline::{Definitions, Timeline};
+use crate::timeline::{Clock, Definitions, Timeline};
 use std::collections::HashSet;
 
 /// All that apply, the gravest first.
@@ -25,16 +25,15 @@ fn of_the_run(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>], ou
         out.push(Caution::EventsLeftOut);
     }
     if !summary.complete_run {
-        let by = log.footer.as_ref().and_then(|footer| footer.interrupted.clone());
-        let stopped = ["cancelled", "not_sent"].iter().filter_map(|name| counts.by_outcome.get(*name)).sum::<u64>();
         out.push(Caution::Incomplete {
-            by: by.unwrap_or_else(|| "a crash".into()),
+            by: log.footer.as_ref().and_then(|footer| footer.interrupted.clone()),
             planned: counts.planned,
-            ended: counts.planned - stopped,
+            ended: counts.planned - counts.unrecorded - without_an_end(summary),
         });
     }
-    if counts.failed > 0 && counts.complete > 0 {
-        out.push(Caution::Survivors { complete: counts.complete, failed: counts.failed });
+    let failed = counts.failed - without_an_end(summary);
+    if failed > 0 && counts.complete > 0 {
+        out.push(Caution::Survivors { complete: counts.complete, failed });
     }
     if let Some(requests) = counts.by_outcome.get("not_sent").filter(|_| summary.complete_run) {
         out.push(Caution::NotSent { requests: *requests });
@@ -66,6 +65,11 @@ fn of_the_run(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>], ou
     }
 }
 
+/// Requests that did not fail: they were never sent, or stopped with the run.
+fn without_an_end(summary: &RunSummary) -> u64 {
+    ["cancelled", "not_sent"].iter().filter_map(|name| summary.counts.by_outcome.get(*name)).sum()
+}
+
 fn of_the_images(log: &RunLog, complete: &[&Timeline<'_>], out: &mut Vec<Caution>) {
     for image in log.header.images.iter().filter(|image| image.is_turned()) {
         out.push(Caution::ImageTurned {
@@ -74,41 +78,39 @@ fn of_the_images(log: &RunLog, complete: &[&Timeline<'_>], out: &mut Vec<Caution
             seen: image.turned_size(),
         });
     }
-    // Two to four tokens an image stand around it; the chat template adds up to some forty in all.
-    const TEMPLATE_TOKENS_MAX: u64 = 64;
-    let text = log.footer.as_ref().map(|footer| &footer.text_tokens.counts);
-    let judged = complete.iter().find_map(|line| {
-        let record = line.record;
-        let billed = record.usage?.prompt?;
-        let text = (*text?.get(record.prompt as usize)?)?;
-        Some((record, billed, text))
-    });
-    let Some((record, billed, text)) = judged else { return };
-    if billed < text {
-        out.push(Caution::UsageBelowText { prompt: billed, text });
+    if let Some((prompt, text)) = judged(log, complete).map(|(_, billed, text)| (billed, text)).find(|(b, t)| b < t) {
+        out.push(Caution::UsageBelowText { prompt, text });
         return;
     }
-    let expected: Option<u64> = (record.images.iter())
-        .map(|image| log.header.expected_image_tokens.get(*image as usize).copied().flatten())
-        .reduce(|sum, each| Some(sum? + each?))
-        .flatten();
-    let Some(expected) = expected.filter(|expected| *expected > 0) else { return };
-    let beyond = billed - text;
-    let room = TEMPLATE_TOKENS_MAX + 4 * record.images.len() as u64;
-    if beyond < expected && record.images.len() > 1 {
-        out.push(Caution::FewerImagesBilled {
-            images: record.images.len() as u64,
-            expected,
-            billed_beyond_text: beyond,
-        });
-    } else if beyond < expected || beyond > expected + room {
-        out.push(Caution::ImageTokens { billed_beyond_text: beyond, expected });
+    out.extend(judged(log, complete).find_map(|(record, billed, text)| image_tokens(log, record, billed - text)));
+}
+
+/// The requests whose prompt tokens are known to the server and to us: record, billed, tokens of the text.
+fn judged<'a>(log: &'a RunLog, complete: &[&Timeline<'a>]) -> impl Iterator<Item = (&'a RequestRecord, u64, u64)> {
+    let text = log.footer.as_ref().map(|footer| &footer.text_tokens.counts);
+    complete.iter().filter_map(move |line| {
+        let text = (*text?.get(line.record.prompt as usize)?)?;
+        Some((line.record, line.record.usage?.prompt?, text))
+    })
+}
+
+fn image_tokens(log: &RunLog, record: &RequestRecord, billed_beyond_text: u64) -> Option<Caution> {
+    // Two to four tokens an image stand around it; the chat template adds up to some forty in all.
+    const TEMPLATE_TOKENS_MAX: u64 = 64;
+    let expected = log.header.expected_tokens(&record.images).filter(|expected| *expected > 0)?;
+    let images = record.images.len() as u64;
+    let too_few = billed_beyond_text < expected;
+    let too_many = billed_beyond_text.saturating_sub(expected) > TEMPLATE_TOKENS_MAX + 4 * images;
+    match images {
+        2.. if too_few => Some(Caution::FewerImagesBilled { images, expected, billed_beyond_text }),
+        _ => (too_few || too_many).then_some(Caution::ImageTokens { billed_beyond_text, expected }),
     }
 }
 
 fn of_the_caches(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>], out: &mut Vec<Caution>) {
     let what = |phase: Phase| -> Vec<(u32, &[u32])> {
-        log.records.iter().filter(|r| r.phase == phase).map(|r| (r.prompt, r.images.as_slice())).collect()
+        let sent = log.records.iter().filter(|record| record.phase == phase && record.sent_ns.is_some());
+        sent.map(|record| (record.prompt, record.images.as_slice())).collect()
     };
     let measured = what(Phase::Measured);
     let distinct: HashSet<_> = measured.iter().collect();
@@ -116,7 +118,11 @@ fn of_the_caches(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>],
     if measured.iter().any(|request| before.contains(request)) {
         out.push(Caution::RepeatsAccuracyRequest { cached_tokens: summary.totals.cached_tokens.filter(|c| *c > 0) });
     } else if let Some(tokens) = summary.totals.cached_tokens.filter(|tokens| *tokens > 0) {
-        out.push(Caution::CachedTokens { tokens, of: summary.totals.input_tokens.unwrap_or(0) });
+        let told = complete.iter().filter_map(|line| line.record.usage.filter(|usage| usage.cached.is_some()));
+        out.push(Caution::CachedTokens {
+            tokens,
+            of: told.filter_map(|usage| usage.prompt).fold(0, u64::saturating_add),
+        });
     }
     if distinct.len() == 1 && measured.len() > 1 {
         out.push(Caution::AllRequestsEqual { n: measured.len() as u64 });
@@ -128,7 +134,12 @@ fn of_the_caches(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>],
 
 fn of_the_tokens(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>], out: &mut Vec<Caution>) {
     if log.header.ignore_eos {
-        let wrong = |line: &&&Timeline<'_>| line.output_tokens().is_some_and(|n| n != line.record.max_tokens);
+        // The client's own count knows no tokens that leave no text: only a clear difference tells.
+        let wrong = |line: &&&Timeline<'_>| {
+            let (asked, billed) = (line.record.max_tokens, line.record.usage.and_then(|usage| usage.completion));
+            let clear = |counted: u64| counted.abs_diff(asked).saturating_mul(10) > asked;
+            billed.map_or_else(|| line.record.retokenised.is_some_and(clear), |billed| billed != asked)
+        };
         let different = complete.iter().filter(wrong).count() as u64;
         if different > 0 {
             let asked = complete.iter().find(wrong).map_or(0, |line| line.record.max_tokens);
@@ -137,16 +148,20 @@ fn of_the_tokens(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>],
     }
     let unbilled = |line: &&&Timeline<'_>| line.record.usage.and_then(|usage| usage.completion).is_none();
     let requests = complete.iter().filter(unbilled).count() as u64;
-    if requests > 0 {
+    // Counting comes at the very end of a run: before it, nobody has tried yet.
+    let counted = log.footer.as_ref().is_some_and(|footer| !footer.text_tokens.counts.is_empty());
+    if requests > 0 && (counted || summary.totals.retokenised == requests) {
         out.push(Caution::NoUsage { requests, retokenised: summary.totals.retokenised == requests });
     }
     if summary.totals.text_input_tokens.is_none() && !complete.is_empty() {
-        out.push(Caution::TextTokensUnknown);
+        out.push(if counted { Caution::TextTokensUnknown } else { Caution::TextTokensNotCounted });
     }
     let differ = |line: &&&Timeline<'_>| {
         let server = line.record.usage.and_then(|usage| usage.completion);
         // One or two tokens (an end token that leaves no text) are no difference.
-        server.zip(line.record.retokenised).is_some_and(|(a, b)| a.abs_diff(b) > 2 && a.abs_diff(b) * 10 > a)
+        server
+            .zip(line.record.retokenised)
+            .is_some_and(|(a, b)| a.abs_diff(b) > 2 && a.abs_diff(b).saturating_mul(10) > a)
     };
     if let Some(line) = complete.iter().find(differ) {
         let server = line.record.usage.and_then(|usage| usage.completion).unwrap_or(0);
@@ -155,7 +170,7 @@ fn of_the_tokens(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>],
 }
 
 fn of_the_events(complete: &[&Timeline<'_>], out: &mut Vec<Caution>) {
-    let events: u64 = complete.iter().map(|line| line.empties_left_out as u64).sum();
+    let events: u64 = complete.iter().map(|line| line.empties_left_out).sum();
     if events > 0 {
         out.push(Caution::EmptyEventsLeftOut { events });
     }
@@ -164,12 +179,9 @@ fn of_the_events(complete: &[&Timeline<'_>], out: &mut Vec<Caution>) {
     if gaps > 0 && together as f64 / gaps as f64 > 0.05 {
         out.push(Caution::ManyEventsPerRead { share: together as f64 / gaps as f64 });
     }
-    let known: Vec<(u64, usize)> = complete
-        .iter()
-        .filter(|line| line.record.events_left_out == 0)
-        .filter_map(|line| Some((line.output_tokens()?, line.tokens.len())))
-        .collect();
-    let (tokens, events) = known.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let known = complete.iter().filter_map(|line| Some((line.output_tokens()?, line.token_events?)));
+    let (tokens, events) =
+        known.fold((0, 0), |sum: (u64, u64), one| (sum.0.saturating_add(one.0), sum.1.saturating_add(one.1)));
     if events > 0 && tokens as f64 / events as f64 > 1.1 {
         out.push(Caution::ManyTokensPerEvent { mean: tokens as f64 / events as f64 });
     }
@@ -194,12 +206,12 @@ fn of_the_client(
             out.push(Caution::Proxy { proxy: proxy.clone() });
         }
     }
-    let by_own_reads = complete.len() as u64 - summary.requests_by_kernel_clock;
-    let some_kernel = log.header.client.kernel_stamps && summary.clock == crate::timeline::Clock::Kernel;
+    let by_own_reads = complete.iter().filter(|line| !line.by_kernel && !line.tokens.is_empty()).count() as u64;
+    let some_kernel = log.header.client.kernel_stamps && summary.clock == Clock::Kernel;
     if some_kernel && !clock_was_set && by_own_reads > 0 {
         out.push(Caution::KernelClockMissing { requests: by_own_reads, of: complete.len() as u64 });
     }
-    let reopened = |record: &&crate::record::RequestRecord| {
+    let reopened = |record: &&RequestRecord| {
         record.outcome != Outcome::Cancelled && record.connection.is_some_and(|c| c.reopened && c.reused == 0)
     };
     let connections = log.records.iter().filter(reopened).count() as u64;

@@ -1,0 +1,93 @@
+//! Lines → a run's log. What a crash leaves is read as far as it goes; what is damaged elsewhere is refused, so that no
+//! record is lost in silence. It must not know files.
+
+use super::{Footer, Header, Line, RunLog, SCHEMA_VERSION};
+use crate::record::RequestRecord;
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// Why a log cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    /// No header line.
+    #[error("this is no log of a run: its first line is no header; a run folder's run.jsonl was expected")]
+    NoHeader,
+    /// A newer program wrote it.
+    #[error("this log has schema {found}, and this program reads up to {SCHEMA_VERSION}: use a newer vlm-benchmark")]
+    Newer {
+        /// The log's schema.
+        found: u32,
+    },
+    /// A line that is none of ours, and no torn last one.
+    #[error("line {line} of the log cannot be read: {why}")]
+    BadLine {
+        /// Its number, from 1.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl RunLog {
+    /// Reads a log; see [`RunLog::parse_bytes`].
+    ///
+    /// # Errors
+    /// [`LogError`], with the line's number.
+    pub fn parse(text: &str) -> Result<Self, LogError> {
+        Self::parse_bytes(text.as_bytes())
+    }
+
+    /// Reads a log as it lies on the disk. A last line without its line end that cannot be read is what a crash tore, in
+    /// the middle of a character perhaps, and is dropped. A line WITH its line end was written whole (inside a line JSON
+    /// has none): if it cannot be read the file was damaged, and that is an error, for the last line too.
+    ///
+    /// # Errors
+    /// [`LogError`], with the line's number.
+    pub fn parse_bytes(bytes: &[u8]) -> Result<Self, LogError> {
+        let mut lines =
+            bytes.split_inclusive(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
+        let (first, _) = lines.next().ok_or(LogError::NoHeader)?;
+        let (mut records, mut footer) = (Vec::new(), None);
+        let header = header(first)?;
+        for (line, number) in lines {
+            let bad = |why: String| LogError::BadLine { line: number, why };
+            match serde_json::from_slice::<Line>(line) {
+                Ok(_) if footer.is_some() => return Err(bad("the log goes on after its footer".into())),
+                Ok(Line::Request(record)) => records.push(*record),
+                Ok(Line::Footer(last)) => footer = Some(*last),
+                Ok(Line::Header(_)) => return Err(bad("a second header".into())),
+                Err(_) if !line.ends_with(b"\n") => {}
+                Err(error) => return Err(bad(error.to_string())),
+            }
+        }
+        if let Some(footer) = &footer {
+            take_counts(&mut records, footer);
+        }
+        records.sort_by_key(|record| record.index);
+        Ok(Self { header, records, footer })
+    }
+}
+
+fn header(line: &[u8]) -> Result<Header, LogError> {
+    let schema = serde_json::from_slice::<Value>(line)
+        .ok()
+        .filter(|value| value["type"] == "header")
+        .and_then(|value| value["schema"].as_u64())
+        .ok_or(LogError::NoHeader)?;
+    if schema > u64::from(SCHEMA_VERSION) {
+        return Err(LogError::Newer { found: u32::try_from(schema).unwrap_or(u32::MAX) });
+    }
+    match serde_json::from_slice::<Line>(line) {
+        Ok(Line::Header(header)) => Ok(*header),
+        Ok(_) => Err(LogError::NoHeader),
+        Err(error) => Err(LogError::BadLine { line: 1, why: error.to_string() }),
+    }
+}
+
+/// Puts what the client counted after the run where it belongs.
+fn take_counts(records: &mut [RequestRecord], footer: &Footer) {
+    let counted: HashMap<u64, u64> = footer.retokenised.iter().copied().collect();
+    for record in records {
+        record.retokenised = record.retokenised.or_else(|| counted.get(&record.index).copied());
+    }
+}
