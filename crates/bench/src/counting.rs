@@ -2,7 +2,7 @@
 
 use crate::stop::StopSignal;
 use crate::survey::Asker;
-use crate::tokens::{Env, Loaded, Source, Spec, TokensError, resolve};
+use crate::tokens::{Env, Loaded, Source, Spec, TokensError, at_hand, resolve};
 use measure::{Outcome, RequestRecord, TextTokens};
 
 /// Distinct texts that the server is asked about at most.
@@ -14,6 +14,34 @@ pub enum Counter<'a> {
     Local(Box<Loaded>),
     /// The server's `/tokenize`.
     Server(&'a Asker, String, &'a StopSignal),
+}
+
+/// What the server counted before the load: it may not be there afterwards.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    counts: Vec<Option<u64>>,
+}
+
+impl Asked {
+    /// Asks the server about the prompts, where no tokenizer is at hand. More texts than it is asked about have no sum:
+    /// then it is asked about none.
+    #[must_use]
+    pub fn of(spec: &Spec, prompts: &[String], asker: &Asker, model: &str, stop: &StopSignal) -> Self {
+        if at_hand(spec, &Env::from_process()) || prompts.len() > ASKED_MAX {
+            return Self::default();
+        }
+        let mut counts = Vec::with_capacity(prompts.len());
+        for prompt in prompts {
+            let count = asker.tokenize(model, prompt, stop);
+            counts.push(count);
+            if count.is_none() {
+                // One unknown term makes the sum unknown.
+                break;
+            }
+        }
+        counts.resize(prompts.len(), None);
+        Self { counts }
+    }
 }
 
 impl<'a> Counter<'a> {
@@ -48,14 +76,11 @@ impl<'a> Counter<'a> {
 
     /// Tokens of every prompt.
     #[must_use]
-    pub fn text_tokens(&self, prompts: &[String], url: &str) -> TextTokens {
-        let most = if self.asks_the_server() { ASKED_MAX } else { usize::MAX };
-        let mut counts: Vec<Option<u64>> = Vec::with_capacity(prompts.len());
-        for (number, prompt) in prompts.iter().enumerate() {
-            // A server that could not count the first text has no /tokenize.
-            let hopeless = self.asks_the_server() && number > 0 && counts.first() == Some(&None);
-            counts.push(if number < most && !hopeless { self.count(prompt) } else { None });
-        }
+    pub fn text_tokens(&self, prompts: &[String], asked: Asked, url: &str) -> TextTokens {
+        let counts = match self {
+            Self::Local(_) => prompts.iter().map(|prompt| self.count(prompt)).collect(),
+            Self::Server(..) => asked.counts,
+        };
         let source = counts.iter().any(Option::is_some).then(|| self.label(url).to_owned());
         TextTokens { counts, source }
     }

@@ -16,7 +16,10 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version go to stdout with status 0, faults to stderr with status 2.
-            let _ = error.print();
+            let _ = match cli::fault(&error, lang) {
+                Some(text) => writeln!(std::io::stderr().lock(), "{text}"),
+                None => error.print(),
+            };
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
 fn run(args: &RunArgs, lang: Lang) -> Result<u8, Failure> {
     let (plan, access) = Plan::new(args).map_err(|error| Failure { status: 2, text: error.text(lang) })?;
     if args.dry_run {
+        session::check_files(&plan, lang)?;
         let _ = std::io::stdout().lock().write_all(&store::pretty(&plan));
         return Ok(0);
     }

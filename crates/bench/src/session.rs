@@ -1,9 +1,10 @@
 //! A whole run, from the plan to the exit status.
 
 use crate::arrival;
+use crate::counting::Asked;
 use crate::driver::{Job, Reach};
 use crate::hints;
-use crate::plan::{Access, ImageSource, Plan, Schedule};
+use crate::plan::{Access, Plan, Schedule};
 use crate::proof;
 use crate::recorder::Recorder;
 use crate::stop::StopSignal;
@@ -70,17 +71,20 @@ pub fn run(plan: Plan, access: Access, output: &Output, stop: StopSignal, lang: 
     let mut session = Session::prepare(plan, access, output, stop, lang)?;
     session.print_image_sizes();
     session.first_requests()?;
+    session.ask_for_counts();
     session.warm_up()?;
     session.measure()?;
     session.prove_image()?;
     Ok(session.finish())
 }
 
+mod answers;
 mod finish;
 mod prepare;
 mod rounds;
 
 use finish::stop_status;
+pub use prepare::check_files;
 
 struct Session {
     plan: Plan,
@@ -98,6 +102,7 @@ struct Session {
     stop: StopSignal,
     next_index: u64,
     proof: Option<ImageProof>,
+    asked: Asked,
     wall_minus_monotonic_ns: i64,
     cpu_ns_before: u64,
     /// Holds the kernel's stamping on for the whole run.
@@ -107,21 +112,6 @@ struct Session {
 impl Session {
     fn lang(&self) -> Lang {
         self.view.lang()
-    }
-
-    /// One line for each image of the first request, as the script prints it: the size as stored. A folder's images
-    /// print theirs with their answers.
-    fn print_image_sizes(&self) {
-        let folder = matches!(self.plan.images, ImageSource::Folder { .. }) && !self.plan.ignore_eos;
-        for image in self.workload.measured.first().into_iter().flat_map(|item| &item.images) {
-            if let (Some(facts), false) = (self.workload.images.get(*image as usize), folder) {
-                print_out(&format!("image size:  ({}, {})\n", facts.width, facts.height));
-            }
-        }
-        for name in &self.workload.truncated {
-            let caution = measure::Caution::ImageTruncated { name: name.clone() };
-            self.view.say(format!("{}: {}", self.lang().pick("caution", "注意"), caution.text(self.lang())));
-        }
     }
 
     /// The request before the load: its answer is the accuracy run's. One for each image of a folder.
@@ -150,37 +140,20 @@ impl Session {
             );
             return Err(Failure::server(with_hint(text, hint)));
         }
-        if phase == Phase::Accuracy {
-            self.print_answers(&first);
-        }
         Ok(())
     }
 
-    fn print_answers(&self, records: &[RequestRecord]) {
-        let folder = matches!(self.plan.images, ImageSource::Folder { .. });
-        for (number, record) in records.iter().enumerate() {
-            if folder {
-                let image = record.images.first().and_then(|image| self.workload.images.get(*image as usize));
-                let Some(image) = image else { continue };
-                print_out(&format!(
-                    "Processing: {}/{}\nImage : {}\nimage size:  ({}, {})\n",
-                    number + 1,
-                    records.len(),
-                    image.name,
-                    image.width,
-                    image.height
-                ));
-            }
-            if record.outcome == Outcome::Complete {
-                print_out(&format!("输出结果： {}\n", record.text.as_deref().unwrap_or_default()));
-            } else {
-                self.view.say(format!("{}: {}", record.outcome.name(), record.outcome.cause()));
-            }
-        }
+    /// A server without a tokenizer at hand here counts the prompts itself, while it is surely there.
+    fn ask_for_counts(&mut self) {
+        let spec = self.plan.tokenizer_spec();
+        self.asked = Asked::of(&spec, &self.workload.prompts, &self.asker, &self.model, &self.stop);
     }
 
     fn warm_up(&mut self) -> Result<(), Failure> {
         for round in 0..self.plan.warmup {
+            if self.stop.cause().is_some() {
+                break;
+            }
             let items = Arc::clone(&self.workload.warmup);
             let first = self.item_first(round);
             let job = self.job(Phase::Warmup, items, first, round, self.plan.requests, self.plan.max_concurrency);
@@ -189,17 +162,18 @@ impl Session {
         Ok(())
     }
 
+    /// After a stop the rounds go on in name only: each of their requests is recorded as not sent.
     fn measure(&mut self) -> Result<(), Failure> {
-        self.profile("/start_profile");
-        let result = (0..self.plan.rounds).try_for_each(|round| self.measured_round(round));
-        self.profile("/stop_profile");
-        result?;
-        if self.prints_a_measured_answer() {
-            let answer = self.records.iter().find(|r| r.phase == Phase::Measured && r.outcome == Outcome::Complete);
-            if let Some(text) = answer.and_then(|record| record.text.as_deref()) {
-                print_out(&format!("输出结果： {text}\n"));
-            }
+        let profiled = self.plan.profile && self.stop.cause().is_none();
+        if profiled {
+            self.profile("/start_profile");
         }
+        let result = (0..self.plan.rounds).try_for_each(|round| self.measured_round(round));
+        if profiled {
+            self.profile("/stop_profile");
+        }
+        result?;
+        self.print_measured_answer();
         Ok(())
     }
 
@@ -216,9 +190,7 @@ impl Session {
     }
 
     fn profile(&self, path: &str) {
-        if self.plan.profile
-            && let Err(why) = self.asker.profile(path)
-        {
+        if let Err(why) = self.asker.profile(path) {
             self.view.say(self.lang().pick(
                 format!("caution: the server's profiler cannot be switched: {why}"),
                 format!("注意：无法切换服务端 profiler：{why}"),
@@ -266,8 +238,7 @@ impl Session {
             return Ok(());
         }
         let Some(item) = self.workload.measured.first().cloned() else { return Ok(()) };
-        let pictures: Vec<_> =
-            item.images.iter().filter_map(|image| self.workload.pictures.get(*image as usize).cloned()).collect();
+        let pictures = self.workload.proof.clone();
         let prompt = self.workload.prompts.get(item.prompt as usize).cloned().unwrap_or_default();
         let expected = (item.images.iter())
             .map(|image| self.header.expected_image_tokens.get(*image as usize).copied().flatten())

@@ -1,7 +1,7 @@
 //! What a person sees while a run goes on: a bar on a terminal, lines otherwise. A fold over the run's events.
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use measure::{Lang, Outcome};
+use measure::{Lang, Outcome, RequestRecord};
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ pub struct View {
     lang: Lang,
     bar: Option<ProgressBar>,
     in_flight: u64,
+    answering: u64,
     failed: u64,
 }
 
@@ -17,7 +18,7 @@ impl View {
     /// A view without a bar.
     #[must_use]
     pub fn new(lang: Lang) -> Self {
-        Self { lang, bar: None, in_flight: 0, failed: 0 }
+        Self { lang, bar: None, in_flight: 0, answering: 0, failed: 0 }
     }
 
     /// The language.
@@ -28,10 +29,14 @@ impl View {
 
     /// A line of talk.
     pub fn say(&self, text: impl AsRef<str>) {
-        let write = || {
+        self.apart(|| {
             // Nobody can be told that stderr is gone.
             let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
-        };
+        });
+    }
+
+    /// Lets something be written while the bar is out of the way.
+    pub fn apart(&self, write: impl FnOnce()) {
         match &self.bar {
             Some(bar) => bar.suspend(write),
             None => write(),
@@ -39,25 +44,31 @@ impl View {
     }
 
     /// A round begins: the bar appears, on a terminal only. `requests` is `None` where the duration decides.
-    pub fn begin(&mut self, title: &str, requests: Option<u64>) {
-        (self.in_flight, self.failed) = (0, 0);
+    pub fn begin(&mut self, title: &str, requests: Option<u64>, duration: Option<Duration>) {
+        (self.in_flight, self.answering, self.failed) = (0, 0, 0);
         if !std::io::stderr().is_terminal() {
             return;
         }
         let bar = ProgressBar::with_draw_target(requests, ProgressDrawTarget::stderr_with_hz(10));
-        let template = match requests {
-            Some(_) => "{prefix} [{bar:24}] {pos}/{len} {per_sec} ETA {left} {msg}",
-            None => "{prefix} {spinner} {pos} {per_sec} {elapsed} {msg}",
+        let template = match (requests, duration) {
+            (Some(1), None) => "{prefix} {spinner} {elapsed} {msg}",
+            (Some(_), None) => "{prefix} [{bar:24}] {pos}/{len} {rate} {left} {msg}",
+            (Some(_), Some(_)) => "{prefix} [{bar:24}] {pos}/{len} {rate} {of_time} {msg}",
+            (None, _) => "{prefix} {spinner} {pos} {rate} {of_time} {msg}",
         };
+        let lang = self.lang;
         if let Ok(style) = ProgressStyle::with_template(template) {
-            // Before the first request has ended, nothing is known of the rest.
-            let left = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-                let _ = match state.pos() {
-                    0 => write!(out, "?"),
-                    _ => write!(out, "{:#}", HumanDuration(state.eta())),
-                };
-            };
-            bar.set_style(style.with_key("left", left).progress_chars("=> "));
+            let style = style
+                .with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    let _ = out.write_str(&rate(state.pos(), state.elapsed()));
+                })
+                .with_key("left", move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    let _ = out.write_str(&left(state.pos(), state.len(), state.elapsed(), lang));
+                })
+                .with_key("of_time", move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    let _ = out.write_str(&of_time(state.elapsed(), duration, lang));
+                });
+            bar.set_style(style.progress_chars("=> "));
         }
         bar.set_prefix(title.to_owned());
         bar.enable_steady_tick(Duration::from_millis(500));
@@ -70,10 +81,19 @@ impl View {
         self.show();
     }
 
+    /// Its first token has come.
+    pub fn first_token(&mut self) {
+        self.answering += 1;
+        self.show();
+    }
+
     /// A request that was sent, or never was, has ended.
-    pub fn ended(&mut self, outcome: &Outcome, was_sent: bool) {
+    pub fn ended(&mut self, record: &RequestRecord, was_sent: bool) {
+        let answering = record.events.iter().any(|event| event.kind.is_token());
+        let failed = !matches!(record.outcome, Outcome::Complete | Outcome::NotSent { .. } | Outcome::Cancelled);
         self.in_flight = self.in_flight.saturating_sub(u64::from(was_sent));
-        self.failed += u64::from(*outcome != Outcome::Complete);
+        self.answering = self.answering.saturating_sub(u64::from(answering));
+        self.failed += u64::from(failed);
         if let Some(bar) = &self.bar {
             bar.inc(1);
         }
@@ -89,11 +109,57 @@ impl View {
 
     fn show(&self) {
         if let Some(bar) = &self.bar {
+            let Self { in_flight, answering, failed, .. } = self;
             let text = self.lang.pick(
-                format!("{} in flight, {} failed", self.in_flight, self.failed),
-                format!("在途 {}，失败 {}", self.in_flight, self.failed),
+                format!("{in_flight} in flight, {answering} of them answering, {failed} failed"),
+                format!("在途 {in_flight}，其中 {answering} 个正在回答，失败 {failed}"),
             );
             bar.set_message(text);
         }
+    }
+}
+
+/// Requests a second since the round began, with two digits that mean something.
+fn rate(done: u64, elapsed: Duration) -> String {
+    let per_s = done as f64 / elapsed.as_secs_f64().max(1e-9);
+    match done {
+        0 => "–/s".into(),
+        _ if per_s >= 10.0 => format!("{per_s:.0}/s"),
+        _ if per_s >= 1.0 => format!("{per_s:.1}/s"),
+        _ => format!("{per_s:.2}/s"),
+    }
+}
+
+/// What is left if it goes on as it went. Before the first request has ended, nothing is known of the rest.
+fn left(done: u64, of: Option<u64>, elapsed: Duration, lang: Lang) -> String {
+    let Some(more) = of.map(|of| of.saturating_sub(done)).filter(|_| done > 0) else { return String::new() };
+    let left = Duration::from_secs_f64((elapsed.as_secs_f64() * more as f64 / done as f64).min(1e9));
+    lang.pick(format!("{:#} left", HumanDuration(left)), format!("剩余 {:#}", HumanDuration(left)))
+}
+
+fn of_time(elapsed: Duration, duration: Option<Duration>, lang: Lang) -> String {
+    let passed = elapsed.as_secs();
+    match duration {
+        Some(all) => {
+            lang.pick(format!("{passed} of {} s", all.as_secs_f64()), format!("{passed}/{} 秒", all.as_secs_f64()))
+        }
+        None => lang.pick(format!("{passed} s"), format!("{passed} 秒")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_and_rests_are_of_the_whole_round() {
+        let seconds = Duration::from_secs_f64;
+        for (done, elapsed, want) in [(0, 5.0, "–/s"), (3, 2.0, "1.5/s"), (300, 2.0, "150/s"), (1, 8.0, "0.12/s")] {
+            assert_eq!(rate(done, seconds(elapsed)), want);
+        }
+        assert_eq!(left(0, Some(5), seconds(9.0), Lang::En), "");
+        assert_eq!(left(2, Some(8), seconds(10.0), Lang::En), "30s left");
+        assert_eq!(of_time(seconds(12.7), Some(seconds(60.0)), Lang::En), "12 of 60 s");
+        assert_eq!(of_time(seconds(12.7), Some(seconds(60.0)), Lang::Zh), "12/60 秒");
     }
 }

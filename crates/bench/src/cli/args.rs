@@ -40,16 +40,16 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", value_parser = any_path(), help_heading = "Images")]
     pub image_path: Vec<PathBuf>,
     /// Folder of images; requests draw different ones, shuffled by --seed
-    #[arg(long, value_name = "DIR", conflicts_with = "image_path", help_heading = "Images")]
+    #[arg(long, value_name = "DIR", help_heading = "Images")]
     pub image_dir: Option<PathBuf>,
     /// Look for images in the folders below --image_dir too
     #[arg(long, requires = "image_dir", help_heading = "Images")]
     pub recursive: bool,
     /// Made-up image instead of a file: noise:WxH, gradient:WxH or photo:WxH; may be repeated, requests take them in turn
-    #[arg(long, value_name = "KIND:WxH", conflicts_with_all = ["image_path", "image_dir"], help_heading = "Images")]
+    #[arg(long, value_name = "KIND:WxH", conflicts_with = "image_dir", help_heading = "Images")]
     pub synthetic_image: Vec<String>,
     /// Send text only
-    #[arg(long, conflicts_with_all = ["image_path", "image_dir", "synthetic_image"], help_heading = "Images")]
+    #[arg(long, conflicts_with_all = ["image_dir", "synthetic_image"], help_heading = "Images")]
     pub no_image: bool,
     /// How many images of --image_dir or --synthetic-image one request holds
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Images")]
@@ -99,7 +99,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FOLDER|ID", help_heading = "Prompt and model")]
     pub tokenizer: Option<String>,
     /// Most tokens of an answer
-    #[arg(long, value_name = "TOKENS", default_value_t = 512, help_heading = "Prompt and model")]
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=10_000_000), help_heading = "Prompt and model")]
     pub output_len: u64,
     /// Always generate --output_len tokens; the answer is not printed then
     #[arg(long, help_heading = "Prompt and model")]
@@ -145,32 +145,32 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Server")]
     pub profile: bool,
 
-    /// Requests in flight at once; without --num-prompts also how many are sent
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Load")]
-    pub batch_size: u32,
+    /// Requests in flight at once, 1 unless given; without --num-prompts also how many are sent
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Load")]
+    pub batch_size: Option<u32>,
     /// Requests in all
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000), help_heading = "Load")]
     pub num_prompts: Option<u64>,
-    /// Most requests in flight with --request-rate; without it there is no cap
+    /// Most requests in flight; with --request-rate there is no cap without it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Load")]
     pub max_concurrency: Option<u32>,
-    /// Send at this rate (requests per second) whatever the server does
+    /// Send at this rate (requests per second) whatever the server does; inf: all at once
     #[arg(long, value_name = "PER_S", help_heading = "Load")]
     pub request_rate: Option<f64>,
     /// Spacing of arrivals with --request-rate
     #[arg(long, value_enum, default_value_t = Arrivals::Poisson, requires = "request_rate", help_heading = "Load")]
     pub arrivals: Arrivals,
     /// Shape of gamma-spaced arrivals: 1 is Poisson, smaller is burstier, larger is more even
-    #[arg(long, value_name = "SHAPE", default_value_t = 1.0, requires = "request_rate", help_heading = "Load")]
-    pub burstiness: f64,
+    #[arg(long, value_name = "SHAPE", requires = "request_rate", help_heading = "Load")]
+    pub burstiness: Option<f64>,
     /// What happens to an arrival when the cap is reached: it waits (its wait is recorded), or is recorded as not sent
     #[arg(long, value_enum, default_value_t = OverCap::Wait, help_heading = "Load")]
     pub over_cap: OverCap,
-    /// Stop sending after this many seconds
-    #[arg(long, value_name = "SECONDS", help_heading = "Load")]
+    /// Stop sending after this many seconds (also 90s, 5m, 2h)
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Load")]
     pub duration: Option<f64>,
     /// Rounds before the measured ones, outside every figure
-    #[arg(long, value_name = "ROUNDS", default_value_t = 0, help_heading = "Load")]
+    #[arg(long, value_name = "ROUNDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000), help_heading = "Load")]
     pub warmup: u32,
     /// Measured rounds, pooled into one block
     #[arg(long, value_name = "ROUNDS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = "Load")]
@@ -180,16 +180,16 @@ pub struct RunArgs {
     pub seed: u64,
 
     /// Seconds until a connection is open
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, help_heading = "Limits")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds, help_heading = "Limits")]
     pub connect_timeout: f64,
     /// Seconds until the first token
-    #[arg(long, value_name = "SECONDS", default_value_t = 1800.0, help_heading = "Limits")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800.0, value_parser = seconds, help_heading = "Limits")]
     pub first_token_timeout: f64,
     /// Seconds without anything from the server, after the first token
-    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, help_heading = "Limits")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds, help_heading = "Limits")]
     pub idle_timeout: f64,
     /// Seconds for a whole request
-    #[arg(long, value_name = "SECONDS", default_value_t = 21600.0, help_heading = "Limits")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 21600.0, value_parser = seconds, help_heading = "Limits")]
     pub total_timeout: f64,
 
     /// Folder for the run's files; otherwise one in the user's state folder
@@ -286,6 +286,23 @@ pub struct ParseLogArgs {
 fn any_path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
     use clap::builder::{OsStringValueParser, TypedValueParser};
     OsStringValueParser::new().map(PathBuf::from)
+}
+
+/// Seconds, or a number with its unit.
+fn seconds(given: &str) -> Result<f64, String> {
+    let (number, unit) = match given.trim_end_matches(|c: char| c.is_ascii_alphabetic()) {
+        number if number.len() < given.len() => (number, &given[number.len()..]),
+        number => (number, "s"),
+    };
+    let factor = match unit {
+        "ms" => Some(0.001),
+        "s" | "sec" => Some(1.0),
+        "m" | "min" => Some(60.0),
+        "h" => Some(3600.0),
+        _ => None,
+    };
+    let seconds = number.trim().parse::<f64>().ok().zip(factor).map(|(number, factor)| number * factor);
+    seconds.ok_or_else(|| "seconds are expected, such as 90, or a number with a unit: 90s, 5m, 2h".to_owned())
 }
 
 /// What `report` prints.

@@ -63,7 +63,7 @@ mod tests {
     fn both_spellings_are_one_flag() {
         for words in ["--batch_size 4 --output_len=7 --ignore_eos", "--batch-size 4 --output-len 7 --ignore-eos"] {
             let args = run(words);
-            assert_eq!((args.batch_size, args.output_len, args.ignore_eos), (4, 7, true), "{words}");
+            assert_eq!((args.batch_size, args.output_len, args.ignore_eos), (Some(4), 7, true), "{words}");
         }
     }
 
@@ -71,6 +71,15 @@ mod tests {
     fn values_keep_their_underscores() {
         assert_eq!(run("--prompt a_b --label=c_d").prompt, "a_b");
         assert_eq!(run("--prompt a_b --label=c_d").label.as_deref(), Some("c_d"));
+    }
+
+    #[test]
+    fn times_with_their_units() {
+        for (word, seconds) in [("90", 90.0), ("90s", 90.0), ("1.5m", 90.0), ("2h", 7200.0), ("500ms", 0.5)] {
+            assert_eq!(run(&format!("--duration {word} --idle-timeout={word}")).duration, Some(seconds), "{word}");
+        }
+        let error = parse(["vlm-benchmark", "--duration", "1d"].map(OsString::from), Lang::En).unwrap_err();
+        assert!(error.to_string().contains("5m, 2h"), "{error}");
     }
 
     #[test]

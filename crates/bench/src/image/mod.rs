@@ -120,6 +120,14 @@ pub fn data_url(picture: &Picture) -> Bytes {
     Bytes::from(url)
 }
 
+/// The bytes behind a `data:` URL in base64; `None` for any other URL.
+#[must_use]
+pub fn data_url_bytes(url: &[u8]) -> Option<Bytes> {
+    let (head, body) = url.split_at_checked(url.iter().position(|byte| *byte == b',')? + 1)?;
+    let is_base64 = head.starts_with(b"data:") && head.ends_with(b";base64,");
+    is_base64.then(|| STANDARD.decode(body).ok().map(Bytes::from)).flatten()
+}
+
 fn io_error(name: &str, source: std::io::Error) -> ImageError {
     let name = name.to_owned();
     match source.kind() {

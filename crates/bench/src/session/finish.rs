@@ -4,8 +4,9 @@ use super::{Session, print_out};
 use crate::counting::Counter;
 use crate::hints;
 use crate::plan::Plan;
+use crate::store::Store;
 use crate::survey;
-use measure::{Footer, Lang, Phase, RunLog, RunSummary, Summarise};
+use measure::{Footer, Lang, Outcome, Phase, RunLog, RunSummary, Summarise};
 
 impl Session {
     /// The run cannot go on: what there is of it is in order on the disk.
@@ -14,10 +15,8 @@ impl Session {
         let log = RunLog { header: self.header.clone(), records: self.records.clone(), footer: Some(footer.clone()) };
         let how = self.how();
         let summary = RunSummary::of(&log, &how);
-        if let Some(mut store) = self.store.take()
-            && let Err(error) = store.finish(&footer, &log, &summary, &how, &self.extras)
-        {
-            self.view.say(error.to_string());
+        if let Some(store) = self.store.take() {
+            self.write_files(store, &footer, &log, &summary);
         }
     }
 
@@ -33,7 +32,8 @@ impl Session {
         if let Some(error) = error {
             self.view.say(format!("{}: {}", self.lang().pick("caution", "注意"), error.text(self.lang() == Lang::Zh)));
         }
-        let text_tokens = counter.text_tokens(&self.workload.prompts, &self.plan.url);
+        let asked = std::mem::take(&mut self.asked);
+        let text_tokens = counter.text_tokens(&self.workload.prompts, asked, &self.plan.url);
         counter.count_answers(&mut self.records);
         self.records.sort_by_key(|record| record.index);
         let footer = Footer {
@@ -47,34 +47,43 @@ impl Session {
             proxy: self.reach.target.proxy_name(),
         };
         let how = self.how();
-        let log = RunLog { header: self.header.clone(), records: self.records, footer: Some(footer.clone()) };
+        let records = std::mem::take(&mut self.records);
+        let log = RunLog { header: self.header.clone(), records, footer: Some(footer.clone()) };
         let summary = RunSummary::of(&log, &how);
         print_out(&measure::block(&summary));
         self.view.say(measure::story(&log, &summary, self.view.lang()).trim_end());
         for hint in failure_hints(&log, &self.plan, &self.models, self.view.lang()) {
             self.view.say(hint);
         }
-        if let Some(store) = &mut self.store {
-            let files = self.view.lang().pick("files", "文件");
-            match store.finish(&footer, &log, &summary, &how, &self.extras) {
-                Ok(()) => self.view.say(format!("{files}: {}", store.folder().display())),
-                Err(error) => self.view.say(error.to_string()),
-            }
+        if let Some(store) = self.store.take() {
+            self.write_files(store, &footer, &log, &summary);
         }
         let missed = missed_limits(&summary, &self.plan, self.view.lang());
         for text in &missed {
             self.view.say(text);
         }
-        exit_status(&summary, self.stop.cause(), !missed.is_empty())
+        let unanswered =
+            log.records.iter().any(|record| record.phase == Phase::Accuracy && record.outcome != Outcome::Complete);
+        exit_status(&summary, self.stop.cause(), unanswered, !missed.is_empty())
+    }
+
+    /// Ends the run's files and says where they are.
+    fn write_files(&self, mut store: Store, footer: &Footer, log: &RunLog, summary: &RunSummary) {
+        match store.finish(footer, log, summary, &self.how(), &self.extras) {
+            Ok(()) => {
+                self.view.say(format!("{}: {}", self.lang().pick("files", "文件"), store.folder().display()));
+            }
+            Err(error) => self.view.say(error.to_string()),
+        }
     }
 }
 
-/// 130/143, 1, 3, 4 in this order; 0 when all is well.
-fn exit_status(summary: &RunSummary, stopped: Option<&str>, limit_missed: bool) -> u8 {
+/// 130/143, 1, 3, 4 in this order; 0 when all is well. An image of the accuracy run without an answer is a failure too.
+fn exit_status(summary: &RunSummary, stopped: Option<&str>, unanswered: bool, limit_missed: bool) -> u8 {
     match stopped {
         Some(_) => stop_status(stopped),
         None if summary.counts.complete == 0 => 1,
-        None if summary.counts.failed > 0 => 3,
+        None if summary.counts.failed > 0 || unanswered => 3,
         None if limit_missed => 4,
         None => 0,
     }

@@ -1,19 +1,34 @@
 //! From the plan to a session that can send: whatever can be found wrong without sending is found here.
 
 use super::{Failure, Output, Session, no_server, stop_status};
+use crate::counting::Asked;
 use crate::driver::Reach;
 use crate::net::{FetchError, client_config, kernel_stamps_work};
-use crate::plan::{Access, Plan};
+use crate::plan::{Access, Plan, PromptSource};
 use crate::recorder::Recorder;
 use crate::stop::StopSignal;
 use crate::store::{Extras, Store, default_folder};
 use crate::survey::{self, Asker, client_facts, model_ids};
 use crate::tokens::{Env, Loaded, resolve};
 use crate::view::View;
-use crate::workload::{Workload, WorkloadError, needs_tokenizer};
+use crate::workload::{Draft, Workload, needs_tokenizer};
 use geometry::{Family, Preprocessor};
 use measure::{Clocks, Detail, Header, Lang, SCHEMA_VERSION, ServerFacts};
 use std::path::Path;
+
+/// Looks at every file that a run of this plan would read, without a server.
+///
+/// # Errors
+/// [`Failure`] with status 2.
+pub fn check_files(plan: &Plan, lang: Lang) -> Result<(), Failure> {
+    check_tokenizer_path(plan)?;
+    let mut plan = plan.clone();
+    if needs_tokenizer(&plan) {
+        // Made-up prompts need no file; a tokenizer might have to be fetched.
+        plan.prompts = PromptSource::Text(String::new());
+    }
+    Draft::new(&plan, None, 0).map(|_| ()).map_err(|error| Failure::usage(error.text(lang)))
+}
 
 impl Session {
     /// Everything before the first request: checks, bodies, the server's facts, the run's folder.
@@ -30,21 +45,15 @@ impl Session {
         check_tokenizer_path(&plan)?;
         let asker = Asker::new(reach.clone()).map_err(|error| Failure::server(error.to_string()))?;
         let tokenizer = tokenizer(&plan, lang)?;
-        let nonce = stamp::unix_ns();
-        let make = |model: &str| {
-            Workload::new(&plan, model, tokenizer.as_ref(), nonce)
-                .map_err(|error| Failure::usage(workload_text(&error, lang)))
-        };
-        // Whatever is wrong with the command line is said before anything is sent; only a missing model name has to be
-        // asked for first.
-        let known = plan.model.clone();
-        let early = known.as_deref().map(make).transpose()?;
+        // Whatever is wrong with the command line is said before anything is sent.
+        let draft = Draft::new(&plan, tokenizer.as_ref(), stamp::unix_ns())
+            .map_err(|error| Failure::usage(error.text(lang)))?;
         raise_open_files(&plan, &view)?;
         let mut facts = server_facts(&asker, &plan, &stop, lang)?;
         let models = model_ids(facts.models.as_ref());
-        let model = known.map_or_else(|| the_only_model(&models, &view), Ok)?;
+        let model = plan.model.clone().map_or_else(|| the_only_model(&models, &view), Ok)?;
         facts.model.clone_from(&model);
-        let workload = early.map_or_else(|| make(&model), Ok)?;
+        let workload = draft.for_model(&model);
         let wall_minus_monotonic_ns = stamp::wall_minus_monotonic_ns();
         let started = jiff::Timestamp::now();
         let header = header(&plan, output, facts, &workload, started, wall_minus_monotonic_ns, kernel_stamps);
@@ -67,6 +76,7 @@ impl Session {
             stop,
             next_index: 0,
             proof: None,
+            asked: Asked::default(),
             wall_minus_monotonic_ns,
             cpu_ns_before: stamp::cpu_ns(),
             _stamping: stamping,
@@ -80,7 +90,7 @@ fn reach(plan: &Plan, access: Access) -> Result<Reach, Failure> {
         target: access.target,
         tls,
         connect_limit: plan.connect_limit(),
-        path: plan.path.clone(),
+        path: access.path,
         headers: access.headers,
         limits: plan.limits(),
     })
@@ -165,14 +175,6 @@ fn the_only_model(models: &[String], view: &View) -> Result<String, Failure> {
             "no --model was given, and the server has several: {}; choose one by --served-model-name",
             several.join(", ")
         ))),
-    }
-}
-
-fn workload_text(error: &WorkloadError, lang: Lang) -> String {
-    match error {
-        WorkloadError::Image(error) => error.text(lang == Lang::Zh),
-        WorkloadError::Tokens(error) => error.text(lang == Lang::Zh),
-        other => other.to_string(),
     }
 }
 

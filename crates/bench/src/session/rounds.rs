@@ -18,8 +18,8 @@ impl Session {
             Phase::Measured => self.lang().pick("measuring", "测量"),
             Phase::Proof => self.lang().pick("image proof", "图像验证"),
         };
-        let items = Arc::clone(&job.items);
-        self.view.begin(title, job.requests);
+        let (items, phase, from) = (Arc::clone(&job.items), job.phase, self.records.len());
+        self.view.begin(title, job.requests, job.duration);
         let running = driver::start(job, self.reach.clone(), self.stop.clone())
             .map_err(|error| Failure::server(error.to_string()))?;
         let mut no_server_error: Option<ConnectError> = None;
@@ -27,14 +27,18 @@ impl Session {
             match running.events.recv_timeout(Duration::from_millis(250)) {
                 Ok(RunEvent::Finished) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(RunEvent::NoServer(error)) => no_server_error = Some(error),
-                Ok(RunEvent::Started | RunEvent::FirstToken) => {}
+                Ok(RunEvent::Started) => {}
+                Ok(RunEvent::FirstToken) => self.view.first_token(),
                 Ok(RunEvent::Sent) => self.view.sent(),
                 Ok(RunEvent::Segment(index, segment)) => self.recorder.segment(index, &segment),
                 Ok(RunEvent::Ended(ended)) => {
                     let was_sent = ended.end.is_ok();
                     self.next_index = self.next_index.max(ended.planned.index + 1);
                     let record = self.recorder.ended(*ended, &items);
-                    self.view.ended(&record.outcome, was_sent);
+                    self.view.ended(&record, was_sent);
+                    if phase == Phase::Accuracy {
+                        self.view.apart(|| self.print_answer(&record, self.records.len() - from + 1));
+                    }
                     self.keep(record);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -68,11 +72,6 @@ impl Session {
         let result = self.store.as_mut().map(|store| store.record(&record));
         self.report_store(result);
         self.records.push(record);
-    }
-
-    /// A cold run sends nothing before its measured requests: the answer printed is one of theirs.
-    pub(super) fn prints_a_measured_answer(&self) -> bool {
-        self.plan.cold && !self.plan.ignore_eos
     }
 
     fn tick(&mut self) {

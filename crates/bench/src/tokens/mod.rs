@@ -161,6 +161,20 @@ pub fn resolve(spec: &Spec, env: &Env) -> Result<Option<Loaded>, TokensError> {
     if is_hub_id(model) { cached(model, env) } else { Ok(None) }
 }
 
+/// Whether [`resolve`] would find files to load: a look, without reading them. For the decision whom to ask.
+#[must_use]
+pub fn at_hand(spec: &Spec, env: &Env) -> bool {
+    if spec.tokenizer.as_deref().is_some_and(|given| !given.is_empty()) {
+        return true;
+    }
+    let Some(model) = spec.model.as_deref().filter(|model| !model.is_empty()) else { return false };
+    let path = env.expand(model);
+    if path.is_dir() {
+        return ["tokenizer.json", "vocab.json"].iter().any(|file| path.join(file).exists());
+    }
+    is_hub_id(model) && (cache::hugging_face(model, env).is_some() || cache::model_scope(model, env).is_some())
+}
+
 fn explicit(given: &str, spec: &Spec, env: &Env) -> Result<Loaded, TokensError> {
     let path = env.expand(given);
     if path.exists() {

@@ -1,13 +1,17 @@
 //! Bodies and turns.
 
 use super::*;
-use measure::Lang;
+use serde_json::Value;
 
 fn plan(words: &str) -> Plan {
     let argv = std::iter::once("vlm-benchmark").chain(words.split_whitespace()).map(std::ffi::OsString::from);
     let mut args = crate::cli::parse(argv, Lang::En).unwrap().run;
     args.api_key = None;
     Plan::new(&args).unwrap().0
+}
+
+fn draft(plan: &Plan, nonce: u64) -> Result<Workload, WorkloadError> {
+    Draft::new(plan, None, nonce).map(|draft| draft.for_model("m"))
 }
 
 fn json(parts: &BodyParts) -> Value {
@@ -35,6 +39,9 @@ fn extras_only_when_a_flag_asks() {
     assert!(text("--no-image --continuous-usage").contains("\"continuous_usage_stats\":true"));
     let extra = json(&body(&plan("--no-image --extra-body {\"top_k\":1,\"temperature\":0.5}"), "m", "p", 1, &[]));
     assert_eq!((&extra["top_k"], &extra["temperature"]), (&1.into(), &0.5.into()));
+    let other = text("--no-image --extra-body {\"temperature\":\"low\",\"max_tokens\":null}");
+    assert!(other.contains("\"temperature\":\"low\"") && other.contains("\"max_tokens\":null"), "{other}");
+    assert_eq!(other.matches("temperature").count() + other.matches("max_tokens").count(), 2, "{other}");
 }
 
 #[test]
@@ -65,7 +72,7 @@ fn images_are_shared_not_copied() {
 #[test]
 fn cold_requests_hold_different_images_and_the_warm_up_its_own() {
     let plan = plan("--synthetic-image noise:28x28 --cold --num-prompts 3 --num_rounds 2 --warmup 1");
-    let workload = Workload::new(&plan, "m", None, 7).unwrap();
+    let workload = draft(&plan, 7).unwrap();
     assert_eq!((workload.measured.len(), workload.warmup.len()), (6, 3));
     let digests: std::collections::HashSet<&str> = workload.images.iter().map(|image| image.sha256.as_str()).collect();
     assert_eq!(digests.len(), 9);
@@ -77,7 +84,7 @@ fn cold_requests_hold_different_images_and_the_warm_up_its_own() {
 fn turns_of_prompts_and_images() {
     let plan =
         plan("--synthetic-image noise:28x28 --synthetic-image noise:56x28 --num-prompts 5 --images-per-request 3");
-    let workload = Workload::new(&plan, "m", None, 0).unwrap();
+    let workload = draft(&plan, 0).unwrap();
     let turns: Vec<&[u32]> = workload.measured.iter().map(|item| item.images.as_slice()).collect();
     assert_eq!(turns, [&[0, 1, 0][..], &[1, 0, 1][..]]);
     assert_eq!(workload.images.len(), 2);
@@ -89,9 +96,42 @@ fn ten_thousand_prompts_are_no_limit() {
     let path = folder.path().join("p.txt");
     std::fs::write(&path, (0..10_050).map(|i| format!("p{i}\n")).collect::<String>()).unwrap();
     let plan = plan(&format!("--no-image --num-prompts 10050 --prompts {}", path.display()));
-    assert_eq!(Workload::new(&plan, "m", None, 0).unwrap().measured.len(), 10_050);
+    assert_eq!(draft(&plan, 0).unwrap().measured.len(), 10_050);
     let plan = super::tests::plan("--synthetic-image noise:28x28 --cold --num-prompts 2000000");
-    assert!(matches!(Workload::new(&plan, "m", None, 0), Err(WorkloadError::TooMany { requests: 2_000_000 })));
+    assert!(matches!(draft(&plan, 0), Err(WorkloadError::TooMany { requests: 2_000_000 })));
+}
+
+#[test]
+fn images_beyond_this_machines_memory_are_refused_before_they_are_made() {
+    let plan = plan("--synthetic-image noise:4000x4000 --cold --num-prompts 900000");
+    let error = draft(&plan, 0).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(error.contains("MB of memory"), "{error}");
+}
+
+#[test]
+fn every_bad_file_of_a_folder_is_named() {
+    let folder = tempfile::TempDir::new().unwrap();
+    for name in ["a.png", "b.jpg"] {
+        std::fs::write(folder.path().join(name), "no picture").unwrap();
+    }
+    let error = draft(&plan(&format!("--image_dir {}", folder.path().display())), 0).err().unwrap();
+    for lang in [Lang::En, Lang::Zh] {
+        let text = error.text(lang);
+        assert!(text.contains("a.png") && text.contains("b.jpg"), "{text}");
+    }
+}
+
+#[test]
+fn the_proofs_pictures_are_the_first_requests() {
+    let proof = |words: &str| draft(&plan(words), 3).unwrap();
+    let workload =
+        proof("--synthetic-image noise:28x28 --synthetic-image noise:56x28 --image-proof --images-per-request 2");
+    let sizes: Vec<(u32, u32)> =
+        workload.proof.iter().map(|picture| (picture.facts.width, picture.facts.height)).collect();
+    assert_eq!(sizes, [(28, 28), (56, 28)]);
+    let first = &workload.proof[0];
+    assert_eq!(Picture::from_bytes("x", first.bytes.clone()).unwrap().facts.sha256, first.facts.sha256);
+    assert!(proof("--synthetic-image noise:28x28").proof.is_empty());
 }
 
 #[test]

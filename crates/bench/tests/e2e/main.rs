@@ -1,5 +1,6 @@
 //! The real client binary against the scripted server: expected figures are arithmetic, expected bytes are the script's.
 
+mod answers;
 mod connections;
 mod events;
 mod images;

@@ -4,6 +4,7 @@ use measure::{Phase, RequestRecord, RunLog, RunSummary};
 use serve::{Record, Script, ScriptedServer, StreamReply};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The picture of the project: 1080×810, 1131 image tokens.
@@ -156,4 +157,13 @@ pub(crate) fn text_run(script: Script, words: &str) -> (Run, Vec<Record>) {
 /// The request's body as the server saw it.
 pub(crate) fn body(record: &Record) -> serde_json::Value {
     serde_json::from_slice(&record.body).unwrap()
+}
+
+/// Bounded waiting for something that must come.
+pub(crate) fn wait_until(mut ready: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !ready() {
+        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

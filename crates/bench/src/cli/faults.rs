@@ -1,0 +1,74 @@
+//! Faults of a command line in Chinese; in English the words are clap's own.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use measure::Lang;
+
+/// What is wrong with a command line, where this language needs words of our own.
+#[must_use]
+pub fn fault(error: &clap::Error, lang: Lang) -> Option<String> {
+    if lang != Lang::Zh {
+        return None;
+    }
+    let get = |kind| error.get(kind).map(shown).unwrap_or_default();
+    let (arg, value) = (get(ContextKind::InvalidArg), get(ContextKind::InvalidValue));
+    let mut text = match error.kind() {
+        ErrorKind::UnknownArgument => format!("没有参数 {arg}"),
+        ErrorKind::InvalidSubcommand => format!("没有子命令 {}", get(ContextKind::InvalidSubcommand)),
+        ErrorKind::InvalidValue if value.is_empty() => format!("{arg} 需要一个值"),
+        ErrorKind::InvalidValue => format!("{arg} 的值 {value:?} 不在允许范围内"),
+        ErrorKind::ValueValidation => {
+            let why = std::error::Error::source(error).map(|why| format!("（{why}）")).unwrap_or_default();
+            format!("{arg} 的值 {value:?} 不合法{why}")
+        }
+        ErrorKind::ArgumentConflict => match get(ContextKind::PriorArg) {
+            other if other.is_empty() => format!("{arg} 不能与其他参数同时给出"),
+            other => format!("{arg} 不能与 {other} 同时给出"),
+        },
+        ErrorKind::MissingRequiredArgument => format!("缺少 {arg}"),
+        ErrorKind::TooManyValues => format!("{arg} 的值太多：{value:?}"),
+        ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => format!("{arg} 的值太少"),
+        ErrorKind::InvalidUtf8 => "参数不是合法的 UTF-8".into(),
+        _ => return None,
+    };
+    let allowed = get(ContextKind::ValidValue);
+    if !allowed.is_empty() {
+        text.push_str(&format!("；允许：{allowed}"));
+    }
+    let near = [ContextKind::SuggestedArg, ContextKind::SuggestedValue, ContextKind::SuggestedSubcommand].map(get);
+    if let Some(near) = near.iter().find(|near| !near.is_empty()) {
+        text.push_str(&format!("；是否想用 {near}？"));
+    }
+    Some(format!("错误：{text}\n用 --help 查看全部参数"))
+}
+
+fn shown(value: &ContextValue) -> String {
+    match value {
+        ContextValue::Strings(words) => words.join("、"),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    #[test]
+    fn every_fault_that_can_be_typed_has_chinese_words() {
+        let check = |words: &str, parts: &[&str]| {
+            let argv = std::iter::once("vlm-benchmark").chain(words.split_whitespace()).map(OsString::from);
+            let error = super::super::parse(argv, Lang::Zh).unwrap_err();
+            let text = fault(&error, Lang::Zh).unwrap_or_default();
+            assert!(parts.iter().all(|part| text.contains(part)), "{words}: {text}");
+            assert_eq!(fault(&error, Lang::En), None);
+        };
+        check("--batchsize 4", &["--batchsize", "是否想用 --batch-size"]);
+        check("--port x", &["--port", "\"x\""]);
+        check("--batch_size 0", &["--batch-size", "\"0\""]);
+        check("--image-as disk", &["--image-as", "base64"]);
+        check("--prompt a --prompts b", &["--prompt", "不能与"]);
+        check("parse-log", &["缺少", "LOGS"]);
+        check("--duration 1d", &["--duration", "5m"]);
+        check("--port", &["--port", "需要一个值"]);
+    }
+}
