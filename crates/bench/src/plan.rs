@@ -14,8 +14,7 @@ use std::time::Duration;
 
 mod limits;
 
-pub use limits::goodput;
-use limits::run_limits;
+pub use limits::{goodput, run_limits};
 
 /// Why a command line cannot be done. Exit status 2.
 #[derive(Debug, thiserror::Error)]

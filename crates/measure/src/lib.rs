@@ -21,7 +21,7 @@ mod timeline;
 mod vllm_json;
 
 pub use block::block;
-pub use caution::Caution;
+pub use caution::{Caution, WarmCache};
 pub use csv::requests_csv;
 pub use estimate::{Estimate, Interval};
 pub use event::{EventKind, EventStamp};
@@ -35,7 +35,8 @@ pub use runlog::{
 pub use sample::Sample;
 pub use story::story;
 pub use summary::{
-    Counts, Goodput, MetricSummary, RunLimit, RunSummary, SloLimit, Statistic, Summarise, Throughput, Totals,
+    Counts, Goodput, MetricSummary, RunFacts, RunLimit, RunSummary, ServerName, SloLimit, SloResult, Statistic,
+    Summarise, Throughput, Totals,
 };
 pub use timeline::{Clock, Definitions, Timeline};
 pub use vllm_json::vllm_json;

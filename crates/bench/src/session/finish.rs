@@ -22,7 +22,12 @@ impl Session {
     }
 
     fn how(&self) -> Summarise {
-        Summarise { definitions: self.plan.definitions, clock: self.plan.clock, goodput: self.plan.goodput.clone() }
+        Summarise {
+            definitions: self.plan.definitions,
+            clock: self.plan.clock,
+            goodput: self.plan.goodput.clone(),
+            slo: self.plan.slo.clone(),
+        }
     }
 
     /// Counts what is left to count, prints the block and the rest, writes the files; the exit status.
@@ -61,41 +66,19 @@ impl Session {
                 Err(error) => self.view.say(error.to_string()),
             }
         }
-        let missed = missed_limits(&summary, &self.plan, self.view.lang());
-        for text in &missed {
-            self.view.say(text);
-        }
-        exit_status(&summary, self.stop.cause(), !missed.is_empty())
+        exit_status(&summary, self.stop.cause())
     }
 }
 
 /// 130/143, 1, 3, 4 in this order; 0 when all is well.
-fn exit_status(summary: &RunSummary, stopped: Option<&str>, limit_missed: bool) -> u8 {
+fn exit_status(summary: &RunSummary, stopped: Option<&str>) -> u8 {
     match stopped {
         Some(_) => stop_status(stopped),
         None if summary.counts.complete == 0 => 1,
         None if summary.counts.failed > 0 => 3,
-        None if limit_missed => 4,
+        None if !summary.keeps_slo() => 4,
         None => 0,
     }
-}
-
-/// A line for each limit of the run that was not kept.
-fn missed_limits(summary: &RunSummary, plan: &Plan, lang: Lang) -> Vec<String> {
-    let missed = plan.slo.iter().filter_map(|limit| match summary.check(limit) {
-        (_, true) => None,
-        (value, false) => Some((limit, value)),
-    });
-    missed
-        .map(|(limit, value)| {
-            let value = value.map_or_else(|| "n/a".into(), |value| format!("{value:.3}"));
-            let statistic = format!("{:?}", limit.statistic).to_lowercase();
-            lang.pick(
-                format!("limit missed: {} {statistic} is {value}, at most {} was allowed", limit.metric, limit.max),
-                format!("未满足上限：{} {statistic} 为 {value}，上限 {}", limit.metric, limit.max),
-            )
-        })
-        .collect()
 }
 
 /// The status of a run that a signal ended.

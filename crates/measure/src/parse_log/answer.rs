@@ -85,13 +85,8 @@ impl Answers {
             Marker::Answer(text) => {
                 self.awaits_image = false;
                 let image = self.image.take().map(|(name, _)| name);
-                match &image {
-                    None => self.notes.push(Note::AnswerUnnamed { line: number }),
-                    Some(name) if name.contains(char::is_whitespace) => {
-                        let image = name.clone();
-                        self.notes.push(Note::ImageWithSpaces { line: number, image });
-                    }
-                    Some(_) => {}
+                if let Some(name) = image.as_ref().filter(|name| name.contains(char::is_whitespace)) {
+                    self.notes.push(Note::ImageWithSpaces { line: number, image: name.clone() });
                 }
                 let answer = Answer { image, size: self.size.take(), text: String::new(), line: number };
                 self.open = Some((answer, vec![text]));
@@ -114,9 +109,14 @@ impl Answers {
         self.forget();
     }
 
-    /// All answers, and the remarks on them.
+    /// All answers, and the remarks on them. The log of a single image names none: that is worth a remark only beside
+    /// answers that are named.
     pub(super) fn finish(mut self) -> (Vec<Answer>, Vec<Note>) {
         self.interrupt();
+        if self.done.iter().any(|answer| answer.image.is_some()) {
+            let unnamed = self.done.iter().filter(|answer| answer.image.is_none());
+            self.notes.extend(unnamed.map(|answer| Note::AnswerUnnamed { line: answer.line }));
+        }
         (self.done, self.notes)
     }
 

@@ -32,7 +32,7 @@ pub struct LogReport {
     pub notes: Vec<Note>,
 }
 
-/// Reads a whole log. Never fails: a text without anything in it gives empty lists and [`Note::NothingFound`].
+/// Reads a whole log. Never fails: a text without anything in it gives empty lists.
 pub fn parse(text: &str) -> LogReport {
     let lines = lines::split(text);
     let mut reader = Reader::default();
@@ -93,9 +93,6 @@ impl Reader {
         let mut notes = self.notes;
         notes.extend(answer_notes);
         notes.sort_by_key(Note::line);
-        if self.blocks.is_empty() && answers.is_empty() {
-            notes.push(Note::NothingFound);
-        }
         LogReport { blocks: self.blocks, answers, notes }
     }
 }
