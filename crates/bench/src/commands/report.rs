@@ -32,7 +32,9 @@ pub fn report(args: &ReportArgs, lang: Lang) -> Result<u8, Failure> {
 
 fn rendered(args: &ReportArgs, log: &RunLog, summary: &RunSummary, how: &Summarise, lang: Lang) -> Vec<u8> {
     match args.format {
-        ReportFormat::Text => format!("{}{}", measure::block(summary), measure::story(log, summary, lang)).into_bytes(),
+        ReportFormat::Text => {
+            format!("{}{}", measure::block(summary), measure::report(log, summary, lang)).into_bytes()
+        }
         ReportFormat::Block => measure::block(summary).into_bytes(),
         ReportFormat::Json => pretty(summary),
         ReportFormat::Csv => csv_bytes(&measure::requests_csv(log, how), args.bom),

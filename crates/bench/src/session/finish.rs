@@ -55,7 +55,7 @@ impl Session {
         let log = RunLog { header: self.header.clone(), records: self.records, footer: Some(footer.clone()) };
         let summary = RunSummary::of(&log, &how);
         print_out(&measure::block(&summary));
-        self.view.say(measure::story(&log, &summary, self.view.lang()).trim_end());
+        self.view.say(measure::report(&log, &summary, self.view.lang()).trim_end());
         for hint in failure_hints(&log, &self.plan, &self.models, self.view.lang()) {
             self.view.say(hint);
         }

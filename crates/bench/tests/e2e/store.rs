@@ -96,6 +96,9 @@ fn a_folder_is_never_written_over() {
         command(&["--no-image", "--model", "scripted", "--base-url", &server.url(), "--output-dir", folder]);
     assert_eq!(status, 2);
     assert!(stderr.contains("nothing measured is overwritten"), "{stderr}");
+    let words =
+        ["--no-image", "--model", "scripted", "--base-url", &server.url(), "--output-dir", folder, "--lang", "zh"];
+    assert!(command(&words).1.contains("测量结果不会被覆盖"));
     assert_eq!(std::fs::read(run.folder.join("run.jsonl")).unwrap(), before);
     assert_eq!(server.records().len(), 0);
 }

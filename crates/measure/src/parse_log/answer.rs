@@ -1,8 +1,6 @@
 //! Reading answers of accuracy runs: `Processing:`, `Image :`, `image size:` and `输出结果：`.
 //! It must not know about benchmark blocks: whoever calls it says where a block begins.
 
-use serde::Serialize;
-
 use super::lines::{Line, find, find_label, is_progress};
 use super::note::Note;
 
@@ -10,7 +8,7 @@ use super::note::Note;
 const LOOK_AHEAD: usize = 6;
 
 /// One answer of an accuracy run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// What `Image :` names, spaces included; `None` in the plain form, which names no image.
     pub image: Option<String>,

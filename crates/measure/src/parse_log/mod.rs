@@ -12,8 +12,6 @@ mod note;
 #[cfg(test)]
 mod tests;
 
-use serde::Serialize;
-
 pub use answer::Answer;
 pub use block::{Block, COLUMNS, Column, Flavour, InputCount, TTFT_MS_LIMIT};
 pub use note::Note;
@@ -22,7 +20,7 @@ use answer::Answers;
 use draft::{Draft, Heading, Taken};
 
 /// What a log holds, each list in the order of the log.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogReport {
     /// The benchmark blocks.
     pub blocks: Vec<Block>,

@@ -1,14 +1,11 @@
 //! What a reader of a log should know about a row: cause and remedy in words, English or Chinese.
 //! It must not know how lines are read.
 
-use serde::Serialize;
-
 use super::block::{Column, Flavour, TTFT_MS_LIMIT};
 use crate::lang::Lang;
 
 /// A remark on a block or an answer. `line` is the heading's or the answer's line, from 1, unless said otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "note", rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are the words of the sentence that the variant's own text describes")]
 pub enum Note {
     /// Mean TTFT over the old parser's limit: it dropped such blocks.

@@ -2,8 +2,8 @@
 
 use crate::build::{by_own_reads, footer, header_with, later, log, request};
 use measure::{
-    Footer, Lang, Outcome, RequestRecord, RunLimit, RunLog, RunSummary, SloLimit, Statistic, Summarise, requests_csv,
-    story, vllm_json,
+    Footer, Lang, Outcome, RequestRecord, RunLimit, RunLog, RunSummary, SloLimit, Statistic, Summarise, report,
+    requests_csv, vllm_json,
 };
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ fn three() -> RunLog {
 fn the_report_in_english() {
     let log = three();
     let goodput = vec![SloLimit { metric: "ttft_ms".into(), max: 150.0 }];
-    let text = story(&log, &RunSummary::of(&log, &Summarise { goodput, ..by_own_reads() }), Lang::En);
+    let text = report(&log, &RunSummary::of(&log, &Summarise { goodput, ..by_own_reads() }), Lang::En);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(
         lines[..6],
@@ -54,7 +54,7 @@ fn the_report_in_english() {
     assert_eq!(row("goodput"), "goodput: 3.85 req/s (1 requests; ttft_ms ≤ 150)");
     let counts = "input tokens: 6 of text (counted by: local-folder), 2290 billed by the server; output tokens: 8";
     assert_eq!(row("input tokens"), counts);
-    let images = "images: 1 a request; image tokens expected by the preprocessor settings: 1131 a request; prompt tokens billed in all: 1145 a request; text before the images";
+    let images = "images: 1 a request; image tokens expected by the preprocessor settings: 1131 a request; prompt tokens billed: 1145 a request; text before the images";
     assert_eq!(row("images"), images);
     assert!(row("caution: 1 of 3 requests failed").contains("the 2 that completed"));
 }
@@ -62,7 +62,7 @@ fn the_report_in_english() {
 #[test]
 fn the_report_in_chinese() {
     let log = three();
-    let text = story(&log, &RunSummary::of(&log, &by_own_reads()), Lang::Zh);
+    let text = report(&log, &RunSummary::of(&log, &by_own_reads()), Lang::Zh);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(
         lines[..5],
@@ -78,7 +78,7 @@ fn the_report_in_chinese() {
     let want =
         "首个 token 延迟 TTFT          2    150.000                     -    150.000    190.000    199.000    200.000";
     assert!(lines.contains(&want), "{text}");
-    let images = "图像：每个请求 1；按预处理设置应有的图像 token：每个请求 1131；服务端输入共计费：每个请求 1145；文本在图像之前";
+    let images = "图像：每个请求 1；按预处理设置应有的图像 token：每个请求 1131；服务端计费的输入 token：每个请求 1145；文本在图像之前";
     assert!(lines.contains(&images), "{text}");
     assert!(lines.iter().all(|line| !line.contains("caution")) && text.contains("注意: "));
 }
@@ -86,18 +86,18 @@ fn the_report_in_chinese() {
 #[test]
 fn a_report_stays_short_whatever_servers_say() {
     let failed = |i: u64| {
-        let message = format!("request {i}: {}", "a long story ".repeat(500));
+        let message = format!("request {i}: {}", "a long report ".repeat(500));
         RequestRecord { outcome: Outcome::ServerError { message }, ..request(i, "x30", 11, 1) }
     };
     let log = log((0..500).map(failed).collect());
-    let text = story(&log, &RunSummary::of(&log, &by_own_reads()), Lang::En);
+    let text = report(&log, &RunSummary::of(&log, &by_own_reads()), Lang::En);
     assert!(text.lines().all(|line| line.chars().count() < 320) && text.lines().count() < 20, "{text}");
     assert!(text.contains("  490 × 490 other causes"), "{text}");
 }
 
 /// The report's line that begins so.
 fn line_of(log: &RunLog, how: &Summarise, lang: Lang, start: &str) -> String {
-    let text = story(log, &RunSummary::of(log, how), lang);
+    let text = report(log, &RunSummary::of(log, how), lang);
     text.lines().find(|line| line.starts_with(start)).map(str::to_owned).unwrap_or_else(|| panic!("no {start}: {text}"))
 }
 
@@ -108,11 +108,11 @@ fn pictures_of_several_sizes_are_summed() {
     (log.records[1].images, log.records[1].usage.as_mut().unwrap().prompt) = (vec![1], Some(314));
     assert_eq!(
         images(&log, Lang::En),
-        "images: 1 a request; image tokens expected by the preprocessor settings: 300 to 1131 a request, 1431 in all; prompt tokens billed in all: 314 to 1145 a request, 1459 in all; text before the images"
+        "images: 1 a request; image tokens expected by the preprocessor settings: 300 to 1131 a request, 1431 in all; prompt tokens billed: 314 to 1145 a request, 1459 in all; text before the images"
     );
     assert_eq!(
         images(&log, Lang::Zh),
-        "图像：每个请求 1；按预处理设置应有的图像 token：每个请求 300 到 1131，合计 1431；服务端输入共计费：每个请求 314 到 1145，合计 1459；文本在图像之前"
+        "图像：每个请求 1；按预处理设置应有的图像 token：每个请求 300 到 1131，合计 1431；服务端计费的输入 token：每个请求 314 到 1145，合计 1459；文本在图像之前"
     );
     // A request before the load is none of those measured, nor is the refused one.
     let before = RequestRecord { phase: measure::Phase::Accuracy, images: vec![1; 9], ..request(9, "t1 d1", 9, 1) };
@@ -121,7 +121,7 @@ fn pictures_of_several_sizes_are_summed() {
     // One picture of unknown size, or one request without usage, and nothing is said of the sum.
     log.records[1].images = vec![1, 7];
     log.records[0].usage = None;
-    let unknown = "images: 1 to 2 a request, 3 in all; image tokens expected by the preprocessor settings: n/a; prompt tokens billed in all: n/a; text before the images";
+    let unknown = "images: 1 to 2 a request, 3 in all; image tokens expected by the preprocessor settings: n/a; prompt tokens billed: n/a; text before the images";
     assert_eq!(images(&log, Lang::En), unknown);
 }
 
@@ -129,14 +129,14 @@ fn pictures_of_several_sizes_are_summed() {
 fn the_head_names_the_run_the_server_and_the_machines() {
     let mut log = three();
     log.header = header_with(&json!({
-        "label": "night\nly", "card": "B200", "driver": "580.1", "started": "2026-11-25T13:00:00Z", "tool": "vlm-benchmark 0.1.0",
+        "label": "night\nly", "card": "B200", "driver": "580.1", "started": "2026-11-25T13:00:00.123456789Z", "tool": "vlm-benchmark 0.1.0",
         "server": {"url": "http://h:8000", "model": "m", "version": {"version": "0.32.0"}, "software": "uvicorn"},
         "client": {"os": "linux x86_64", "cpu": "EPYC", "cores": 2, "kernel_stamps": true},
     }));
     let proof = json!({"verdict": "seen", "with_image": 1145, "without_image": 11, "expected": 1131, "images": 1, "effect": true});
     log.footer.as_mut().unwrap().image_proof = Some(serde_json::from_value(proof).unwrap());
     let summary = RunSummary::of(&log, &Summarise::default());
-    let head = |lang: Lang| story(&log, &summary, lang).lines().take(6).map(str::to_owned).collect::<Vec<_>>();
+    let head = |lang: Lang| report(&log, &summary, lang).lines().take(6).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(
         head(Lang::En),
         [
@@ -163,7 +163,7 @@ fn the_head_names_the_run_the_server_and_the_machines() {
     let run = &json["run"];
     assert_eq!(
         [&run["label"], &run["card"], &run["driver"], &run["started"], &run["server"]["version"]],
-        ["night\nly", "B200", "580.1", "2026-11-25T13:00:00Z", "0.32.0"]
+        ["night\nly", "B200", "580.1", "2026-11-25T13:00:00.123456789Z", "0.32.0"]
     );
     assert_eq!((&run["client"]["cores"], &json["image_proof"]["verdict"]), (&json!(2), &json!("seen")));
     // Other forms of a version, and none.
@@ -197,7 +197,7 @@ fn limits_of_the_run_are_shown_kept_and_missed() {
             "满足上限：ttft_ms mean 为 150.000，上限 150\n未满足上限：ttft_ms p99 为 199.000，上限 198\n未满足上限：itl_token_ms max 为 n/a，上限 9\n",
         ),
     ] {
-        let text = story(&three(), &summary, lang);
+        let text = report(&three(), &summary, lang);
         assert!(text.contains(want), "{text}");
     }
     assert!(RunSummary::of(&three(), &by_own_reads()).keeps_slo());
@@ -219,7 +219,7 @@ fn how_a_run_was_planned_to_be_read() {
 #[test]
 fn an_open_loop_shows_what_was_offered_beside_what_was_achieved() {
     let mut log = three();
-    assert!(!story(&log, &RunSummary::of(&log, &by_own_reads()), Lang::En).contains("offered"));
+    assert!(!report(&log, &RunSummary::of(&log, &by_own_reads()), Lang::En).contains("offered"));
     log.header.plan["request_rate"] = json!(12.5);
     // 2 complete requests in 0.26 s.
     let line = |lang: Lang, start| line_of(&log, &by_own_reads(), lang, start);
@@ -245,7 +245,7 @@ fn a_log_without_its_gaps_says_why() {
     let mut log = three();
     log.records.iter_mut().for_each(RequestRecord::leave_out_events);
     let summary = RunSummary::of(&log, &by_own_reads());
-    let text = story(&log, &summary, Lang::En);
+    let text = report(&log, &summary, Lang::En);
     assert!(text.contains("--detail summary") && text.contains("peak n/a") && !text.contains("ITL"), "{text}");
     let block = measure::block(&summary);
     assert!(block.contains("Benchmark duration (s):                  0.26      \n"), "{block}");

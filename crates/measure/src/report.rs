@@ -11,7 +11,7 @@ mod tokens;
 
 /// Which run and which server, outcomes, figures with their intervals, limits, tokens and cautions.
 #[must_use]
-pub fn story(log: &RunLog, summary: &RunSummary, lang: Lang) -> String {
+pub fn report(log: &RunLog, summary: &RunSummary, lang: Lang) -> String {
     let mut out = String::new();
     head::head(&mut out, summary, lang);
     outcomes(&mut out, summary, lang);

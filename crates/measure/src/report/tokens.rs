@@ -60,9 +60,9 @@ pub(super) fn image_tokens(out: &mut String, log: &RunLog, lang: Lang) {
         out,
         &lang.pick(
             format!(
-                "images: {images}; image tokens expected by the preprocessor settings: {expected}; prompt tokens billed in all: {billed}{order}"
+                "images: {images}; image tokens expected by the preprocessor settings: {expected}; prompt tokens billed: {billed}{order}"
             ),
-            format!("图像：{images}；按预处理设置应有的图像 token：{expected}；服务端输入共计费：{billed}{order}"),
+            format!("图像：{images}；按预处理设置应有的图像 token：{expected}；服务端计费的输入 token：{billed}{order}"),
         ),
     );
 }

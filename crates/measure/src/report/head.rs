@@ -27,7 +27,12 @@ pub(super) fn head(out: &mut String, summary: &RunSummary, lang: Lang) {
 }
 
 fn run(facts: &RunFacts) -> Vec<String> {
-    facts.label.iter().chain([&facts.started, &facts.tool]).cloned().collect()
+    // Whole seconds are enough for people; the JSON has the rest.
+    let started = match facts.started.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => facts.started.clone(),
+    };
+    facts.label.iter().cloned().chain([started, facts.tool.clone()]).collect()
 }
 
 fn server(facts: &RunFacts, lang: Lang) -> Vec<String> {
