@@ -24,8 +24,8 @@ fn main() -> ExitCode {
         }
     };
     let result = match &cli.command {
-        Some(Command::Report(args)) => commands::report(args, lang).map(|()| 0).map_err(in_words),
-        Some(Command::ParseLog(args)) => commands::parse_logs(args, lang).map(|()| 0).map_err(in_words),
+        Some(Command::Report(args)) => commands::report(args, lang),
+        Some(Command::ParseLog(args)) => commands::parse_log(args, lang),
         None => run(&cli.run, lang),
     };
     match result {
@@ -56,10 +56,6 @@ fn run(args: &RunArgs, lang: Lang) -> Result<u8, Failure> {
     // Before any other thread: threads inherit the mask.
     let stop = stop::catch_signals().map_err(|error| Failure { status: 1, text: error.to_string() })?;
     session::run(plan, access, &output, stop, lang)
-}
-
-fn in_words(error: anyhow::Error) -> Failure {
-    Failure { status: 2, text: format!("{error:#}") }
 }
 
 /// `--lang` wherever it stands, because the help comes before the command line is understood; else the locale's.

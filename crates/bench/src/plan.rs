@@ -19,8 +19,7 @@ mod together;
 mod values;
 
 pub use access::Access;
-pub use limits::goodput;
-use limits::run_limits;
+pub use limits::{goodput, run_limits};
 pub use load::Schedule;
 use values::{at_least, extra_body, resize, seconds};
 

@@ -272,13 +272,6 @@ impl Session {
                 continue;
             }
             let proof = proof::judge(answers, pictures.len() as u64, expected);
-            if proof.verdict == measure::ProofVerdict::Seen {
-                let beyond = proof.with_image.zip(proof.without_image).map_or(0, |(with, without)| with - without);
-                self.view.say(self.lang().pick(
-                    format!("image proof: SEEN: {beyond} tokens billed for the image, and another picture changes the answer"),
-                    format!("图像验证：已看到图像：图像计费 {beyond} 个 token，换一张图答案会变"),
-                ));
-            }
             self.proof = Some(proof);
             break;
         }

@@ -1,6 +1,6 @@
 //! The run's folder: `run.jsonl` as the requests end, the rest at the end.
 
-use measure::{Detail, Footer, Header, Line, RequestRecord, RunLog, RunSummary, Summarise};
+use measure::{Detail, Footer, Header, Lang, Line, LogError, RequestRecord, RunLog, RunSummary, Summarise};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ const FLUSH_EVERY: Duration = Duration::from_millis(500);
 /// The name of the log in a run's folder.
 pub const LOG_NAME: &str = "run.jsonl";
 
-/// Why a folder cannot be used or a file not be written.
+/// Why a folder cannot be used, a file not be written or a run not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The folder holds a run already.
@@ -29,6 +29,40 @@ pub enum StoreError {
         /// The system's words.
         why: std::io::Error,
     },
+    /// There is no run to read.
+    #[error("{path}: a run's folder, or its run.jsonl, is expected: {why}")]
+    NoRun {
+        /// The log that was looked for.
+        path: PathBuf,
+        /// The system's words.
+        why: std::io::Error,
+    },
+    /// A run's log that cannot be read.
+    #[error("{path}: {why}")]
+    Log {
+        /// The log.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: LogError,
+    },
+}
+
+impl StoreError {
+    /// The error in one language; the system's words are the system's.
+    #[must_use]
+    pub fn text(&self, lang: Lang) -> String {
+        match (self, lang) {
+            (Self::Occupied(folder), Lang::Zh) => {
+                format!("{} 中已有一次运行，测量结果不会被覆盖：请给出另一个 --output-dir", folder.display())
+            }
+            (Self::NoHome, Lang::Zh) => "没有存放运行文件的目录：未设置 HOME；请给出 --output-dir 或 --no-save".into(),
+            (Self::NoRun { path, why }, Lang::Zh) => {
+                format!("{}：应为运行目录，或其中的 run.jsonl：{why}", path.display())
+            }
+            (Self::Log { path, why }, lang) => format!("{}: {}", path.display(), why.text(lang)),
+            _ => self.to_string(),
+        }
+    }
 }
 
 fn io_error(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + '_ {
@@ -182,11 +216,12 @@ pub fn default_folder(stamp: &str) -> Result<PathBuf, StoreError> {
 /// Reads a run's log from its folder, or from the file itself.
 ///
 /// # Errors
-/// A line that says what was given and what is expected.
-pub fn read_run(path: &Path) -> anyhow::Result<RunLog> {
-    use anyhow::Context;
-    let file = if path.is_dir() { path.join(LOG_NAME) } else { path.to_owned() };
-    let bytes = std::fs::read(&file)
-        .with_context(|| format!("{}: a run's folder, or its run.jsonl, is expected", file.display()))?;
-    RunLog::parse_bytes(&bytes).with_context(|| file.display().to_string())
+/// [`StoreError::NoRun`] and [`StoreError::Log`].
+pub fn read_run(path: &Path) -> Result<RunLog, StoreError> {
+    let path = if path.is_dir() { path.join(LOG_NAME) } else { path.to_owned() };
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(why) => return Err(StoreError::NoRun { path, why }),
+    };
+    RunLog::parse_bytes(&bytes).map_err(|why| StoreError::Log { path, why })
 }

@@ -61,7 +61,7 @@ fn line(out: &mut String, label: &str, value: &str) {
 mod tests {
     use super::*;
     use crate::estimate::Estimate;
-    use crate::summary::{Counts, MetricSummary, Throughput, Totals};
+    use crate::summary::{Counts, MetricSummary, RunFacts, Throughput, Totals};
     use crate::timeline::{Clock, Definitions};
 
     fn metric(name: &str, mean: f64, median: f64, p99: f64) -> MetricSummary {
@@ -84,6 +84,7 @@ mod tests {
     fn summary(output: u64, duration_s: f64, rates: [f64; 3], metrics: Vec<MetricSummary>) -> RunSummary {
         RunSummary {
             schema: 1,
+            run: RunFacts::default(),
             definitions: Definitions::Standard,
             clock: Clock::Kernel,
             requests_by_kernel_clock: 1,
@@ -103,8 +104,10 @@ mod tests {
                 ..Throughput::default()
             },
             goodput: None,
+            slo: Vec::new(),
             metrics,
             burst_spread_ms: None,
+            image_proof: None,
             cautions: Vec::new(),
         }
     }

@@ -11,9 +11,7 @@ pub enum Caution {
     Incomplete { by: Option<String>, planned: u64, ended: u64 },
     Survivors { complete: u64, failed: u64 },
     FewRequests { n: u64 },
-    RepeatsAccuracyRequest { cached_tokens: Option<u64> },
-    AllRequestsEqual { n: u64 },
-    CachedTokens { tokens: u64, of: u64 },
+    WarmCache(WarmCache),
     OutputLength { asked: u64, different: u64, of: u64 },
     NoUsage { requests: u64, retokenised: bool },
     TextTokensUnknown,
@@ -42,6 +40,23 @@ pub enum Caution {
     EventsLeftOut,
 }
 
+/// How warm the server's caches were for the measured requests, and what the run can do about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WarmCache {
+    /// Measured requests that were sent.
+    pub requests: u64,
+    /// Those whose prompt and images had been sent before, in whatever phase.
+    pub repeated: u64,
+    /// Whether they hold images, so that an image cache may answer too.
+    pub images: bool,
+    /// Whether the duration alone ends the run: what makes requests differ then needs a number of requests too.
+    pub by_duration: bool,
+    /// Prompt tokens that the server says it took from its cache; `None` where it does not tell.
+    pub cached_tokens: Option<u64>,
+    /// Prompt tokens of the requests for which it tells.
+    pub prompt_tokens: Option<u64>,
+}
+
 impl Caution {
     /// Cause and remedy, one line.
     #[must_use]
@@ -58,10 +73,7 @@ impl Caution {
             Self::Incomplete { by: None, planned, ended } => format!("INCOMPLETE: the log has no end (a crash, kill -9, or the run is still going on): {ended} of {planned} requests are in it; the figures are theirs"),
             Self::Survivors { complete, failed } => format!("{failed} of {} requests failed: the figures are those of the {complete} that completed; look at their causes before comparing", complete + failed),
             Self::FewRequests { n } => format!("n = {n}: mean, median and P99 of {n} request{} say little about the next one; use --num-prompts for more", if *n == 1 { "" } else { "s" }),
-            Self::RepeatsAccuracyRequest { cached_tokens: Some(cached) } => format!("the measured requests repeat the request sent before them: the server answered {cached} prompt tokens from its cache, so TTFT is that of a warm cache; --cold sends none before and makes the images different"),
-            Self::RepeatsAccuracyRequest { cached_tokens: None } => "the measured requests repeat the request sent before them: a server with a prefix or image cache answers from it, so TTFT may be that of a warm cache; --cold sends none before and makes the images different".into(),
-            Self::AllRequestsEqual { n } => format!("all {n} measured requests are equal: a prefix or image cache serves all but the first; --cold, --image_dir or --prompts make them differ"),
-            Self::CachedTokens { tokens, of } => format!("the server answered {tokens} of {of} prompt tokens from its cache"),
+            Self::WarmCache(cache) => cache.english(),
             Self::OutputLength { asked, different, of } => format!("--ignore-eos asked for {asked} tokens, but {different} of {of} requests generated another number: does the server honour ignore_eos? Do not compare these figures at equal length"),
             Self::NoUsage { requests, retokenised: true } => format!("the server sent no usage for {requests} requests: their output tokens were counted by the client over the whole text"),
             Self::NoUsage { requests, retokenised: false } => format!("the server sent no usage for {requests} requests, and no tokenizer is at hand: their output tokens are unknown, so TPOT and token rates are n/a; give --tokenizer"),
@@ -98,10 +110,7 @@ impl Caution {
             Self::Incomplete { by: Some(by), planned, ended } => format!("未完成：测试被 {by} 中止，计划 {planned} 个请求只结束了 {ended} 个；以下数字仅代表已结束的请求"),
             Self::Survivors { complete, failed } => format!("{} 个请求中有 {failed} 个失败：数字只代表成功的 {complete} 个；比较之前请先看失败原因", complete + failed),
             Self::FewRequests { n } => format!("n = {n}：{n} 个请求的均值、中位数和 P99 说明不了什么；用 --num-prompts 增加请求数"),
-            Self::RepeatsAccuracyRequest { cached_tokens: Some(cached) } => format!("测量请求与之前发送的请求相同：服务端有 {cached} 个输入 token 来自缓存，TTFT 是热缓存的结果；--cold 不预先发送且每张图不同"),
-            Self::RepeatsAccuracyRequest { cached_tokens: None } => "测量请求与之前发送的请求相同：带前缀缓存或图像缓存的服务端会直接命中，TTFT 可能是热缓存的结果；--cold 不预先发送且每张图不同".into(),
-            Self::AllRequestsEqual { n } => format!("{n} 个测量请求完全相同：除第一个外都可能命中缓存；用 --cold、--image_dir 或 --prompts 使其不同"),
-            Self::CachedTokens { tokens, of } => format!("服务端 {of} 个输入 token 中有 {tokens} 个来自缓存"),
+            Self::WarmCache(cache) => cache.chinese(),
             Self::OutputLength { asked, different, of } => format!("--ignore-eos 要求 {asked} 个 token，但 {of} 个请求中有 {different} 个长度不同：服务端是否支持 ignore_eos？不可按等长比较"),
             Self::NoUsage { requests, retokenised: true } => format!("服务端对 {requests} 个请求没有返回 usage：输出 token 数由客户端对完整文本统计"),
             Self::NoUsage { requests, retokenised: false } => format!("服务端对 {requests} 个请求没有返回 usage，也没有分词器：输出 token 数未知，TPOT 与吞吐为 n/a；请给出 --tokenizer"),
@@ -130,5 +139,53 @@ impl Caution {
             Self::EventsLeftOut => "本次运行以 --detail summary 记录：无法由其文件计算 token 间隔、峰值速率，以及以 token 间隔为上限的 goodput".into(),
             Self::OlderDefinitions => "使用 --definitions vllm：角色事件和结束事件也计为 token，TTFT 偏早，ITL 均值偏小；不可与标准定义的数字比较".into(),
         }
+    }
+}
+
+impl WarmCache {
+    fn english(&self) -> String {
+        let Self { requests, repeated, .. } = self;
+        let told =
+            self.told().map(|(cached, of)| format!("the server took {cached} of {of} prompt tokens from its cache"));
+        if *repeated == 0 {
+            let told = told.unwrap_or_default();
+            return format!("warm cache: {told}, though no request was sent twice: they begin alike");
+        }
+        let caches = if self.images { "a prefix or image cache" } else { "a prefix cache" };
+        let told = told.map(|told| format!(" ({told})")).unwrap_or_default();
+        let remedy = match (self.images, self.by_duration) {
+            (true, false) => "--cold makes every image different and sends none before",
+            (true, true) => "--cold with --num-prompts makes every image different and sends none before",
+            (false, false) => "--cold with --prompts or --synthetic-prompt-tokens makes the prompts differ",
+            (false, true) => {
+                "--cold with --num-prompts and --prompts or --synthetic-prompt-tokens makes the prompts differ"
+            }
+        };
+        format!(
+            "warm cache: {repeated} of {requests} measured requests repeat one sent before, so {caches} can shorten their TTFT{told}; {remedy}"
+        )
+    }
+
+    fn chinese(&self) -> String {
+        let Self { requests, repeated, .. } = self;
+        let told = self.told().map(|(cached, of)| format!("服务端 {of} 个输入 token 中有 {cached} 个来自缓存"));
+        if *repeated == 0 {
+            return format!("热缓存：{}，虽然没有请求重复发送：它们的开头相同", told.unwrap_or_default());
+        }
+        let caches = if self.images { "前缀缓存或图像缓存" } else { "前缀缓存" };
+        let told = told.map(|told| format!("（{told}）")).unwrap_or_default();
+        let remedy = match (self.images, self.by_duration) {
+            (true, false) => "--cold 使每张图不同且不预先发送",
+            (true, true) => "--cold 与 --num-prompts 使每张图不同且不预先发送",
+            (false, false) => "--cold 与 --prompts 或 --synthetic-prompt-tokens 使提示各不相同",
+            (false, true) => "--cold、--num-prompts 与 --prompts 或 --synthetic-prompt-tokens 使提示各不相同",
+        };
+        format!(
+            "热缓存：{requests} 个测量请求中有 {repeated} 个与之前发送的相同，{caches}可能缩短其 TTFT{told}；{remedy}"
+        )
+    }
+
+    fn told(&self) -> Option<(u64, u64)> {
+        self.cached_tokens.zip(self.prompt_tokens)
     }
 }

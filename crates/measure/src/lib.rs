@@ -13,29 +13,30 @@ mod lang;
 mod metric;
 pub mod parse_log;
 mod record;
+mod report;
 mod runlog;
 mod sample;
-mod story;
 mod summary;
 mod timeline;
 mod vllm_json;
 
 pub use block::block;
-pub use caution::Caution;
+pub use caution::{Caution, WarmCache};
 pub use csv::requests_csv;
 pub use estimate::{Estimate, Interval};
 pub use event::{EventKind, EventStamp};
 pub use lang::Lang;
 pub use metric::{METRICS, Metric};
 pub use record::{Connection, Degenerate, Outcome, Phase, RequestRecord, TimeLimit, TokenUsage};
+pub use report::report;
 pub use runlog::{
     ClientFacts, Clocks, Detail, Footer, Header, ImageProof, Line, LogError, PromptFacts, ProofVerdict, RunLog,
     SCHEMA_VERSION, ServerFacts, TextTokens,
 };
 pub use sample::Sample;
-pub use story::story;
 pub use summary::{
-    Counts, Goodput, MetricSummary, RunLimit, RunSummary, SloLimit, Statistic, Summarise, Throughput, Totals,
+    Counts, Goodput, MetricSummary, RunFacts, RunLimit, RunSummary, ServerName, SloLimit, SloResult, Statistic,
+    Summarise, Throughput, Totals,
 };
 pub use timeline::{Clock, Definitions, Timeline};
 pub use vllm_json::vllm_json;

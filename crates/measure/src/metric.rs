@@ -10,8 +10,6 @@ pub struct Metric {
     pub name: &'static str,
     /// How it is headed, English and Chinese.
     title: (&'static str, &'static str),
-    /// What it is, English and Chinese.
-    definition: (&'static str, &'static str),
     /// Its values for one request: none where it is undefined, one for most, one a gap for the latencies between tokens.
     pub values: fn(&Timeline<'_>) -> Vec<f64>,
     /// Whether the values of one request depend on each other, so that no interval is given.
@@ -24,12 +22,6 @@ impl Metric {
     pub fn title(&self, lang: Lang) -> &'static str {
         lang.pick(self.title.0, self.title.1)
     }
-
-    /// Its definition.
-    #[must_use]
-    pub fn definition(&self, lang: Lang) -> &'static str {
-        lang.pick(self.definition.0, self.definition.1)
-    }
 }
 
 /// Every figure of a request, in the order of the report.
@@ -37,34 +29,28 @@ pub const METRICS: &[Metric] = &[
     Metric {
         name: "ttft_ms",
         title: ("TTFT", "首个 token 延迟 TTFT"),
-        definition: ("first token event − send start", "首个 token 事件 − 实际发送时刻"),
+        // First token event − send start.
         values: |line| one(ms_between(line.record.sent_ns, line.first_token_ns())),
         pooled: false,
     },
     Metric {
         name: "tpot_ms",
         title: ("TPOT", "每输出 token 时间 TPOT"),
-        definition: (
-            "(last token event − first token event) / (output tokens − 1)",
-            "（最后 token 事件 − 首个 token 事件）/（输出 token 数 − 1）",
-        ),
+        // (last token event − first token event) / (output tokens − 1).
         values: |line| one(tpot_ms(line)),
         pooled: false,
     },
     Metric {
         name: "itl_ms",
         title: ("ITL (event)", "token 间隔 ITL（按事件）"),
-        definition: ("each gap between consecutive token events", "相邻 token 事件的间隔"),
+        // Each gap between consecutive token events.
         values: |line| line.gaps().map(|(gap, _)| ms(gap)).collect(),
         pooled: true,
     },
     Metric {
         name: "itl_token_ms",
         title: ("ITL (token)", "token 间隔 ITL（按 token）"),
-        definition: (
-            "the gap divided by the tokens it brought, where the server tells",
-            "间隔除以该事件带来的 token 数（服务端给出时）",
-        ),
+        // The gap divided by the tokens it brought, where the server tells.
         values: |line| {
             let known = |(gap, tokens): (u64, Option<u32>)| {
                 tokens.filter(|tokens| *tokens > 0).map(|tokens| (ms(gap) / f64::from(tokens), tokens))
@@ -77,68 +63,56 @@ pub const METRICS: &[Metric] = &[
     Metric {
         name: "e2e_ms",
         title: ("End to end", "端到端延迟"),
-        definition: ("last event − send start", "最后一个事件 − 实际发送时刻"),
+        // Last event − send start.
         values: |line| one(ms_between(line.record.sent_ns, line.last_event_ns)),
         pooled: false,
     },
     Metric {
         name: "ttft_from_schedule_ms",
         title: ("TTFT from schedule", "自计划时刻的 TTFT"),
-        definition: (
-            "first token event − intended send time: the client's own queue included",
-            "首个 token 事件 − 计划发送时刻（含客户端排队）",
-        ),
+        // First token event − intended send time: the client's own queue included.
         values: |line| one(ms_between(Some(line.record.intended_ns), line.first_token_ns())),
         pooled: false,
     },
     Metric {
         name: "ttft_net_of_upload_ms",
         title: ("TTFT net of upload", "扣除上传的 TTFT"),
-        definition: (
-            "first token event − last request byte handed to the kernel",
-            "首个 token 事件 − 请求最后一个字节交给内核的时刻",
-        ),
+        // First token event − last request byte handed to the kernel.
         values: |line| one(ms_between(line.record.body_sent_ns, line.first_token_ns())),
         pooled: false,
     },
     Metric {
         name: "first_event_ms",
         title: ("First event", "首个事件"),
-        definition: ("first event of any kind − send start", "任意首个事件 − 实际发送时刻"),
+        // First event of any kind − send start.
         values: |line| one(ms_between(line.record.sent_ns, line.first_event_ns)),
         pooled: false,
     },
     Metric {
         name: "first_answer_ms",
         title: ("First answer token", "首个回答 token"),
-        definition: ("first token event that is no reasoning − send start", "首个非思考 token 事件 − 实际发送时刻"),
+        // First token event that is no reasoning − send start.
         values: |line| one(ms_between(line.record.sent_ns, line.first_answer_ns)),
         pooled: false,
     },
     Metric {
         name: "queue_wait_ms",
         title: ("Wait in the client", "客户端等待"),
-        definition: ("send start − intended send time", "实际发送时刻 − 计划发送时刻"),
+        // Send start − intended send time.
         values: |line| one(ms_between(Some(line.record.intended_ns), line.record.sent_ns)),
         pooled: false,
     },
     Metric {
         name: "send_lateness_ms",
         title: ("Send lateness", "发送迟到"),
-        definition: (
-            "send start − the instant at which time and cap allowed it: the client's own delay",
-            "实际发送时刻 − 时间与并发上限允许发送的时刻（客户端自身延迟）",
-        ),
+        // Send start − the instant at which time and cap allowed it: the client's own delay.
         values: |line| one(ms_between(line.record.admitted_ns, line.record.sent_ns)),
         pooled: false,
     },
     Metric {
         name: "connect_ms",
         title: ("Connect", "建立连接"),
-        definition: (
-            "opening the connection, before the clock starts; for the first request on it",
-            "建立连接的耗时（计时开始之前；仅该连接的首个请求）",
-        ),
+        // Opening the connection, before the clock starts; for the first request on it.
         values: |line| {
             let first = line.record.connection.filter(|connection| connection.reused == 0);
             one(first.map(|connection| ms(connection.connect_ns)))

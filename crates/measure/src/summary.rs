@@ -4,16 +4,21 @@ use crate::caution::Caution;
 use crate::estimate::Estimate;
 use crate::metric::METRICS;
 use crate::record::{Outcome, Phase, RequestRecord};
-use crate::runlog::{RunLog, SCHEMA_VERSION};
+use crate::runlog::{Header, ImageProof, RunLog, SCHEMA_VERSION};
 use crate::sample::Sample;
 use crate::timeline::{Clock, Definitions, Timeline};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod cautions;
+mod facts;
 mod rates;
+mod slo;
 
+pub use facts::{RunFacts, ServerName};
 pub use rates::{Goodput, Throughput};
+pub use slo::{RunLimit, SloLimit, SloResult, Statistic};
 
 /// How records are turned into figures.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,44 +29,24 @@ pub struct Summarise {
     pub clock: Clock,
     /// Limits that a request must keep to count as good.
     pub goodput: Vec<SloLimit>,
+    /// Limits that the run must keep.
+    pub slo: Vec<RunLimit>,
 }
 
-/// An upper limit on one figure of a request.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SloLimit {
-    /// Name of the figure, as in [`METRICS`].
-    pub metric: String,
-    /// The most it may be, in the figure's unit.
-    pub max: f64,
-}
-
-/// A statistic of a figure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Statistic {
-    /// Mean.
-    Mean,
-    /// Median.
-    Median,
-    /// 90th percentile.
-    P90,
-    /// 95th percentile.
-    P95,
-    /// 99th percentile.
-    P99,
-    /// Largest.
-    Max,
-}
-
-/// An upper limit on a statistic of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunLimit {
-    /// Name of the figure, as in [`METRICS`].
-    pub metric: String,
-    /// Which statistic of it.
-    pub statistic: Statistic,
-    /// The most it may be, in the figure's unit.
-    pub max: f64,
+impl Summarise {
+    /// As the run's own command line asked for; the defaults where its plan does not say.
+    #[must_use]
+    pub fn as_planned(header: &Header) -> Self {
+        fn field<T: DeserializeOwned + Default>(header: &Header, name: &str) -> T {
+            header.plan.get(name).and_then(|value| T::deserialize(value).ok()).unwrap_or_default()
+        }
+        Self {
+            definitions: field(header, "definitions"),
+            clock: field(header, "clock"),
+            goodput: field(header, "goodput"),
+            slo: field(header, "slo"),
+        }
+    }
 }
 
 /// How many requests ended how.
@@ -131,6 +116,8 @@ pub struct MetricSummary {
 pub struct RunSummary {
     /// Version of this form.
     pub schema: u32,
+    /// Which run.
+    pub run: RunFacts,
     /// What counts as a token event.
     pub definitions: Definitions,
     /// Which clock was asked for.
@@ -150,10 +137,16 @@ pub struct RunSummary {
     /// Requests that kept the limits, if limits were given.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub goodput: Option<Goodput>,
+    /// What came of the limits of the run.
+    #[serde(default)]
+    pub slo: Vec<SloResult>,
     /// The figures of the requests.
     pub metrics: Vec<MetricSummary>,
     /// From the first to the last send of the first burst, ms: how far "at once" was at once.
     pub burst_spread_ms: Option<f64>,
+    /// Whether the picture reached the model, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub image_proof: Option<ImageProof>,
     /// What must be known before trusting the figures.
     pub cautions: Vec<Caution>,
 }
@@ -172,35 +165,25 @@ impl RunSummary {
         let totals = totals(log, &complete);
         let mut summary = Self {
             schema: SCHEMA_VERSION,
+            run: RunFacts::of(&log.header),
             definitions: how.definitions,
             clock: how.clock,
             requests_by_kernel_clock: complete.iter().filter(|line| line.by_kernel).count() as u64,
             complete_run: log.is_whole(),
             counts: counts(log, &measured),
-            throughput: rates::throughput(&all, &complete, duration_s, &totals),
+            throughput: rates::throughput(log, &all, &complete, duration_s, &totals),
             goodput: rates::goodput(&how.goodput, &complete, duration_s),
+            slo: Vec::new(),
             metrics: METRICS.iter().filter_map(|metric| metric_summary(metric, &complete)).collect(),
             burst_spread_ms: rates::burst_spread_ms(&measured),
+            image_proof: log.footer.as_ref().and_then(|footer| footer.image_proof.clone()),
             duration_s,
             totals,
             cautions: Vec::new(),
         };
+        summary.slo = how.slo.iter().map(|limit| summary.judge(limit)).collect();
         summary.cautions = cautions::of(log, &summary, &complete, clock != how.clock);
         summary
-    }
-
-    /// The value that a limit is about, and whether it keeps it. A figure that no request has keeps no limit.
-    #[must_use]
-    pub fn check(&self, limit: &RunLimit) -> (Option<f64>, bool) {
-        let value = self.metric(&limit.metric).map(|metric| match limit.statistic {
-            Statistic::Mean => metric.mean.value,
-            Statistic::Median => metric.median.value,
-            Statistic::P90 => metric.p90.value,
-            Statistic::P95 => metric.p95.value,
-            Statistic::P99 => metric.p99.value,
-            Statistic::Max => metric.max,
-        });
-        (value, value.is_some_and(|value| value <= limit.max))
     }
 
     /// The figure of this name, if any complete request has it.

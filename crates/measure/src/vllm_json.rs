@@ -1,5 +1,5 @@
-//! The keys of the JSON that `vllm bench serve --save-result` writes, so that scripts made for it go on working.
-//! The figures are ours, by our definitions; what is unknown is null.
+//! The keys and types of the JSON that `vllm bench serve --save-result --save-detailed` writes, so that scripts made for
+//! it go on working. The figures are ours, by our definitions; an unknown figure of the run is null.
 
 use crate::record::{Outcome, Phase};
 use crate::runlog::RunLog;
@@ -39,8 +39,8 @@ pub fn vllm_json(log: &RunLog, summary: &RunSummary, how: &Summarise, date: &str
     details(log, how, &mut out);
     out.insert("max_output_tokens_per_s".into(), json!(rates.peak_output_tokens_per_s));
     out.insert("max_concurrent_requests".into(), json!(rates.concurrency_max));
-    // Seconds of audio for a second of work: there is none here.
-    out.insert("rtfx".into(), Value::Null);
+    // Seconds of audio transcribed per second; no request holds any.
+    out.insert("rtfx".into(), json!(0.0));
     for (ours, theirs) in [("ttft_ms", "ttft_ms"), ("tpot_ms", "tpot_ms"), ("itl_ms", "itl_ms"), ("e2e_ms", "e2el_ms")]
     {
         let metric = summary.metric(ours);
@@ -56,7 +56,8 @@ pub fn vllm_json(log: &RunLog, summary: &RunSummary, how: &Summarise, date: &str
     Value::Object(out)
 }
 
-/// The lists with one entry for each measured request, in seconds.
+/// The lists with one entry for each measured request, in seconds. Scripts feed them to numpy, so they hold no null: where
+/// a request has no value stands what that tool leaves there (0, an empty list, an empty text), and `errors` says why.
 fn details(log: &RunLog, how: &Summarise, out: &mut Map<String, Value>) {
     let clock = usable_clock(log, how.clock);
     let lines: Vec<Timeline<'_>> = log
@@ -65,17 +66,23 @@ fn details(log: &RunLog, how: &Summarise, out: &mut Map<String, Value>) {
         .filter(|record| record.phase == Phase::Measured)
         .map(|record| Timeline::new(record, how.definitions, clock))
         .collect();
-    let seconds = |from: Option<u64>, to: Option<u64>| Some((to? as i128 - from? as i128) as f64 / 1e9);
+    let text_tokens = |prompt: u32| *log.footer.as_ref()?.text_tokens.counts.get(prompt as usize)?;
     let list = |pick: &dyn Fn(&Timeline<'_>) -> Value| Value::Array(lines.iter().map(pick).collect());
-    out.insert("input_lens".into(), list(&|line| json!(line.record.usage.and_then(|usage| usage.prompt))));
-    out.insert("output_lens".into(), list(&|line| json!(line.output_tokens())));
+    // As there: the server's count, else the client's of the text.
+    out.insert(
+        "input_lens".into(),
+        list(&|line| {
+            let billed = line.record.usage.and_then(|usage| usage.prompt);
+            json!(billed.or_else(|| text_tokens(line.record.prompt)).unwrap_or(0))
+        }),
+    );
+    out.insert("output_lens".into(), list(&|line| json!(line.output_tokens().unwrap_or(0))));
     out.insert("ttfts".into(), list(&|line| json!(seconds(line.record.sent_ns, line.first_token_ns()))));
     out.insert("itls".into(), list(&|line| json!(line.gaps().map(|(gap, _)| gap as f64 / 1e9).collect::<Vec<f64>>())));
     out.insert("latencies".into(), list(&|line| json!(seconds(line.record.sent_ns, line.last_event_ns))));
-    let at = |ns: Option<u64>| ns.map(|ns| ns as f64 / 1e9);
-    out.insert("start_times".into(), list(&|line| json!(at(line.record.sent_ns))));
+    out.insert("start_times".into(), list(&|line| json!(seconds(Some(0), line.record.sent_ns))));
     out.insert("queue_times".into(), list(&|line| json!(seconds(Some(line.record.intended_ns), line.record.sent_ns))));
-    out.insert("generated_texts".into(), list(&|line| json!(line.record.text)));
+    out.insert("generated_texts".into(), list(&|line| json!(line.record.text.as_deref().unwrap_or_default())));
     out.insert(
         "errors".into(),
         list(&|line| match line.record.outcome {
@@ -83,4 +90,9 @@ fn details(log: &RunLog, how: &Summarise, out: &mut Map<String, Value>) {
             _ => json!(format!("{}: {}", line.record.outcome.name(), line.record.outcome.cause())),
         }),
     );
+}
+
+/// 0 where either end is missing.
+fn seconds(from_ns: Option<u64>, to_ns: Option<u64>) -> f64 {
+    from_ns.zip(to_ns).map_or(0.0, |(from, to)| (i128::from(to) - i128::from(from)) as f64 / 1e9)
 }

@@ -233,7 +233,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
     /// Language of talk and help
-    #[arg(long, value_enum, help_heading = "Output")]
+    #[arg(long, value_enum, global = true, help_heading = "Output")]
     pub lang: Option<LangArg>,
 }
 
@@ -245,41 +245,39 @@ pub struct ReportArgs {
     /// What to print
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub format: ReportFormat,
-    /// What counts as a token
-    #[arg(long, value_enum, default_value = "standard")]
-    pub definitions: DefinitionsArg,
-    /// Which time of an event counts
-    #[arg(long, value_enum, default_value = "kernel")]
-    pub clock: ClockArg,
-    /// Limits of a good request, in ms: "ttft:500 tpot:50"
+    /// What counts as a token; without it, as in the run
+    #[arg(long, value_enum)]
+    pub definitions: Option<DefinitionsArg>,
+    /// Which time of an event counts; without it, as in the run
+    #[arg(long, value_enum)]
+    pub clock: Option<ClockArg>,
+    /// Limits of a good request, in ms: "ttft:500 tpot:50"; without it, the run's
     #[arg(long, value_name = "LIMITS", num_args = 1..)]
     pub goodput: Vec<String>,
+    /// Limits of the run, "FIGURE:STATISTIC:MS" such as "ttft:p99:500"; one that is missed makes the exit status 4;
+    /// without it, the run's
+    #[arg(long, value_name = "LIMITS", num_args = 1..)]
+    pub slo: Vec<String>,
     /// Byte order mark before CSV, for Excel
     #[arg(long)]
     pub bom: bool,
-    /// Language of the text
-    #[arg(long, value_enum)]
-    pub lang: Option<LangArg>,
 }
 
 /// Flags of `parse-log`.
 #[derive(Debug, Clone, Args)]
 pub struct ParseLogArgs {
-    /// Log files; - is standard input
+    /// Log files; - is standard input. Several get a last column with the file of each row
     #[arg(required = true)]
     pub logs: Vec<PathBuf>,
     /// Write the answers (image, answer) instead of the figures
     #[arg(long)]
     pub answers: bool,
-    /// An eleventh column that says what is special about a block
+    /// A column more that says what is special about a block
     #[arg(long)]
     pub flags: bool,
     /// Byte order mark, for Excel
     #[arg(long)]
     pub bom: bool,
-    /// Language of the notes
-    #[arg(long, value_enum)]
-    pub lang: Option<LangArg>,
 }
 
 /// A path that may be empty: the script's default is, and shell scripts pass it on.

@@ -14,7 +14,8 @@ pub(super) fn translate(command: Command) -> Command {
         .disable_help_subcommand(true);
     translate_arguments(command)
         .mut_subcommand("report", |report| {
-            translate_arguments(with_help(report)).about("根据运行目录重新计算结果，不需要服务端")
+            translate_arguments(with_help(report))
+                .about("根据运行目录重新计算结果，不需要服务端；未给出的定义、时钟与上限沿用该运行的")
         })
         .mut_subcommand("parse-log", |parse| {
             translate_arguments(with_help(parse)).about("把日志（本工具、原脚本、vllm bench serve、SGLang）转成 CSV")
@@ -121,7 +122,7 @@ const HELP: &[(&str, &str)] = &[
     ("lang", "提示与帮助的语言（zh 或 en）"),
     ("run", "运行目录，或其中的 run.jsonl（路径）"),
     ("format", "打印什么：文本、结果块、JSON、CSV 或 vllm 的 JSON"),
-    ("logs", "日志文件；- 为标准输入"),
+    ("logs", "日志文件；- 为标准输入；给出多个时，最后一列为每行的文件"),
     ("answers", "输出回答（图片、回答）而不是数字"),
-    ("flags", "增加第十一列，说明该块的特殊之处"),
+    ("flags", "增加一列，说明该块的特殊之处"),
 ];

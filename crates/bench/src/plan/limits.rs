@@ -19,8 +19,11 @@ pub fn goodput(given: &[String]) -> Result<Vec<SloLimit>, PlanError> {
         .collect()
 }
 
-/// `ttft:p99:500`.
-pub(super) fn run_limits(given: &[String]) -> Result<Vec<RunLimit>, PlanError> {
+/// `ttft:p99:500`, names with or without `_ms`.
+///
+/// # Errors
+/// [`PlanError::Value`] for a word of another form.
+pub fn run_limits(given: &[String]) -> Result<Vec<RunLimit>, PlanError> {
     limit_words(given)
         .map(|word| {
             let limit = word.split_once(':').and_then(|(name, rest)| {

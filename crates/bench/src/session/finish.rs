@@ -21,7 +21,12 @@ impl Session {
     }
 
     fn how(&self) -> Summarise {
-        Summarise { definitions: self.plan.definitions, clock: self.plan.clock, goodput: self.plan.goodput.clone() }
+        Summarise {
+            definitions: self.plan.definitions,
+            clock: self.plan.clock,
+            goodput: self.plan.goodput.clone(),
+            slo: self.plan.slo.clone(),
+        }
     }
 
     /// Counts what is left to count, prints the block and the rest, writes the files; the exit status.
@@ -51,20 +56,16 @@ impl Session {
         let log = RunLog { header: self.header.clone(), records, footer: Some(footer.clone()) };
         let summary = RunSummary::of(&log, &how);
         print_out(&measure::block(&summary));
-        self.view.say(measure::story(&log, &summary, self.view.lang()).trim_end());
+        self.view.say(measure::report(&log, &summary, self.view.lang()).trim_end());
         for hint in failure_hints(&log, &self.plan, &self.models, self.view.lang()) {
             self.view.say(hint);
         }
         if let Some(store) = self.store.take() {
             self.write_files(store, &footer, &log, &summary);
         }
-        let missed = missed_limits(&summary, &self.plan, self.view.lang());
-        for text in &missed {
-            self.view.say(text);
-        }
         let unanswered =
             log.records.iter().any(|record| record.phase == Phase::Accuracy && record.outcome != Outcome::Complete);
-        exit_status(&summary, self.stop.cause(), unanswered, !missed.is_empty())
+        exit_status(&summary, self.stop.cause(), unanswered)
     }
 
     /// Ends the run's files and says where they are.
@@ -73,38 +74,20 @@ impl Session {
             Ok(()) => {
                 self.view.say(format!("{}: {}", self.lang().pick("files", "文件"), store.folder().display()));
             }
-            Err(error) => self.view.say(error.to_string()),
+            Err(error) => self.view.say(error.text(self.lang())),
         }
     }
 }
 
 /// 130/143, 1, 3, 4 in this order; 0 when all is well. An image of the accuracy run without an answer is a failure too.
-fn exit_status(summary: &RunSummary, stopped: Option<&str>, unanswered: bool, limit_missed: bool) -> u8 {
+fn exit_status(summary: &RunSummary, stopped: Option<&str>, unanswered: bool) -> u8 {
     match stopped {
         Some(_) => stop_status(stopped),
         None if summary.counts.complete == 0 => 1,
         None if summary.counts.failed > 0 || unanswered => 3,
-        None if limit_missed => 4,
+        None if !summary.keeps_slo() => 4,
         None => 0,
     }
-}
-
-/// A line for each limit of the run that was not kept.
-fn missed_limits(summary: &RunSummary, plan: &Plan, lang: Lang) -> Vec<String> {
-    let missed = plan.slo.iter().filter_map(|limit| match summary.check(limit) {
-        (_, true) => None,
-        (value, false) => Some((limit, value)),
-    });
-    missed
-        .map(|(limit, value)| {
-            let value = value.map_or_else(|| "n/a".into(), |value| format!("{value:.3}"));
-            let statistic = format!("{:?}", limit.statistic).to_lowercase();
-            lang.pick(
-                format!("limit missed: {} {statistic} is {value}, at most {} was allowed", limit.metric, limit.max),
-                format!("未满足上限：{} {statistic} 为 {value}，上限 {}", limit.metric, limit.max),
-            )
-        })
-        .collect()
 }
 
 /// The status of a run that a signal ended.

@@ -220,15 +220,17 @@ fn open_store(output: &Output, header: &Header, stamp: &str, view: &View) -> Res
         return Ok(None);
     }
     if let Some(folder) = &output.folder {
-        return Store::create(folder.clone(), header).map(Some).map_err(Failure::usage);
+        let store = Store::create(folder.clone(), header).map(Some);
+        return store.map_err(|error| Failure::usage(error.text(view.lang())));
     }
     // A default place that cannot be used is no reason not to measure.
     match default_folder(stamp).and_then(|folder| Store::create(folder, header)) {
         Ok(store) => Ok(Some(store)),
         Err(error) => {
+            let why = error.text(view.lang());
             view.say(
                 view.lang()
-                    .pick(format!("caution: the run is not saved: {error}"), format!("注意：不保存本次运行：{error}")),
+                    .pick(format!("caution: the run is not saved: {why}"), format!("注意：不保存本次运行：{why}")),
             );
             Ok(None)
         }

@@ -129,7 +129,7 @@ fn cold_runs_send_nothing_before_and_no_image_twice() {
     );
     let summary = run.summary();
     assert_eq!(summary.totals.cached_tokens, Some(0));
-    assert!(!run.has_caution("repeats_accuracy_request") && !run.has_caution("all_requests_equal"));
+    assert!(!run.has_caution("warm_cache"));
 }
 
 #[test]
@@ -138,7 +138,8 @@ fn cached_tokens_are_shown() {
         .0
         .expect(0);
     assert!(run.summary().totals.cached_tokens > Some(2000));
-    assert!(run.has_caution("repeats_accuracy_request") && run.has_caution("all_requests_equal"));
+    assert!(run.has_caution("warm_cache"));
+    assert_eq!(run.stderr.matches("warm cache").count(), 1, "{}", run.stderr);
 }
 
 #[test]

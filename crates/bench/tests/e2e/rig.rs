@@ -110,6 +110,11 @@ impl Client {
         self
     }
 
+    /// Where its files go.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Runs it to its end.
     pub(crate) fn run(mut self) -> Run {
         let child = self.command.spawn().unwrap();
@@ -132,6 +137,14 @@ impl Client {
             _home: self.home,
         }
     }
+}
+
+/// A command of the binary that needs no server: stdout, stderr, status.
+pub(crate) fn command(words: &[&str]) -> (String, String, i32) {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("vlm-benchmark"));
+    let out = command.env_clear().env("LANG", "C.UTF-8").args(words).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(out.stdout), text(out.stderr), out.status.code().unwrap())
 }
 
 /// A server that plays this script.

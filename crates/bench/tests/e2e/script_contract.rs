@@ -123,7 +123,7 @@ fn one_request_first_outside_every_figure() {
     // The first is alone: it has ended before any other came.
     let first_end = server.records()[0].ended_ns.unwrap();
     assert!(server.records()[1..].iter().all(|record| record.read_ns > first_end));
-    assert!(run.has_caution("repeats_accuracy_request"));
+    assert!(run.has_caution("warm_cache"));
 }
 
 #[test]

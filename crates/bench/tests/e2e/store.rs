@@ -1,16 +1,7 @@
 //! What a run leaves behind, and what is made of it later without a server.
 
-use crate::rig::{Client, Run, data, picture, serve, stream, text_run, tokenizer};
-use std::path::Path;
+use crate::rig::{Client, Run, command, picture, serve, stream, tokenizer};
 use std::process::Command;
-
-/// Another command of the binary: stdout, stderr, status.
-fn command(words: &[&str]) -> (String, String, i32) {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("vlm-benchmark"));
-    let out = command.env_clear().env("LANG", "C.UTF-8").args(words).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (text(out.stdout), text(out.stderr), out.status.code().unwrap())
-}
 
 fn a_run(words: &str) -> Run {
     let server = serve(stream(|_| ()));
@@ -105,6 +96,9 @@ fn a_folder_is_never_written_over() {
         command(&["--no-image", "--model", "scripted", "--base-url", &server.url(), "--output-dir", folder]);
     assert_eq!(status, 2);
     assert!(stderr.contains("nothing measured is overwritten"), "{stderr}");
+    let words =
+        ["--no-image", "--model", "scripted", "--base-url", &server.url(), "--output-dir", folder, "--lang", "zh"];
+    assert!(command(&words).1.contains("测量结果不会被覆盖"));
     assert_eq!(std::fs::read(run.folder.join("run.jsonl")).unwrap(), before);
     assert_eq!(server.records().len(), 0);
 }
@@ -124,69 +118,4 @@ fn without_a_folder_the_state_folder_serves_and_no_save_writes_nothing() {
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
     let stderr = run(&[]);
     assert!(stderr.contains(".local/state/vlm-benchmark/runs"), "{stderr}");
-}
-
-#[test]
-fn reports_of_what_is_no_run() {
-    for path in ["/nowhere", &data("tokenizer"), &data("logs/seed_accuracy.txt")] {
-        let (stdout, stderr, status) = command(&["report", path]);
-        assert_eq!((stdout.as_str(), status), ("", 2), "{path}");
-        assert!(stderr.contains("run"), "{stderr}");
-    }
-}
-
-#[test]
-fn logs_become_csv() {
-    let (csv, stderr, status) =
-        command(&["parse-log", &data("logs/seed_accuracy.txt"), &data("logs/seed_performance.txt")]);
-    assert_eq!(status, 0);
-    let want = "Total input tokens,Total image and input tokens,Total generated tokens,Successful requests,Mean TTFT (ms),Mean TPOT (ms),Mean ITL (ms),Request throughput (req/s),Output token throughput (tok/s),Benchmark duration (s)\n\
-        3,1145,97,1,81.17,16.42,16.25,0.60,58.49,1.66\n\
-        3,1145,512,1,82.05,16.44,16.41,0.12,60.34,8.48\n";
-    assert_eq!(csv, want, "{stderr}");
-    let (answers, _, _) = command(&["parse-log", "--answers", &data("logs/seed_accuracy.txt")]);
-    assert!(answers.starts_with("image,answer\n,这张图片展示了一辆黄色的自卸卡车"), "{answers}");
-    let (_, stderr, status) = command(&["parse-log", "/nowhere.log"]);
-    assert!(status == 2 && stderr.contains("/nowhere.log"), "{stderr}");
-}
-
-#[test]
-fn our_own_output_is_a_log() {
-    let run = text_run(stream(|_| ()), "").0.expect(0);
-    let path = run.folder.join("x.log");
-    std::fs::write(&path, &run.stdout).unwrap();
-    let (csv, _, _) = command(&["parse-log", path.to_str().unwrap(), "--flags", "--bom"]);
-    let rows: Vec<&str> = csv.trim_start_matches('\u{feff}').lines().collect();
-    assert!(csv.starts_with('\u{feff}') && rows.len() == 2 && rows[0].ends_with(",flags"), "{csv}");
-    assert!(rows[1].contains(&run.line("Mean TTFT (ms):")));
-}
-
-#[test]
-fn every_file_fits_its_schema() {
-    let run = a_run("--image-proof --detail text");
-    let schema = |name: &str| {
-        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../schema")).join(name);
-        let value: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-        jsonschema::validator_for(&value).unwrap()
-    };
-    let check = |schema: &jsonschema::Validator, value: &serde_json::Value| {
-        let errors: Vec<String> =
-            schema.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path)).collect();
-        assert_eq!(errors, Vec::<String>::new());
-    };
-    let summary = schema("summary.schema.json");
-    let json: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(run.folder.join("summary.json")).unwrap()).unwrap();
-    check(&summary, &json);
-    let line = schema("run.schema.json");
-    for text in std::fs::read_to_string(run.folder.join("run.jsonl")).unwrap().lines() {
-        check(&line, &serde_json::from_str(text).unwrap());
-    }
-    // The schemas can refuse.
-    let mut wrong = json.clone();
-    wrong["counts"]["complete"] = "three".into();
-    assert!(!summary.is_valid(&wrong));
-    let mut wrong = json;
-    wrong["unheard_of"] = 1.into();
-    assert!(!summary.is_valid(&wrong));
 }

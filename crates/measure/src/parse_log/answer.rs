@@ -1,8 +1,6 @@
 //! Reading answers of accuracy runs: `Processing:`, `Image :`, `image size:` and `输出结果：`.
 //! It must not know about benchmark blocks: whoever calls it says where a block begins.
 
-use serde::Serialize;
-
 use super::lines::{Line, find, find_label, is_progress};
 use super::note::Note;
 
@@ -10,7 +8,7 @@ use super::note::Note;
 const LOOK_AHEAD: usize = 6;
 
 /// One answer of an accuracy run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// What `Image :` names, spaces included; `None` in the plain form, which names no image.
     pub image: Option<String>,
@@ -85,13 +83,8 @@ impl Answers {
             Marker::Answer(text) => {
                 self.awaits_image = false;
                 let image = self.image.take().map(|(name, _)| name);
-                match &image {
-                    None => self.notes.push(Note::AnswerUnnamed { line: number }),
-                    Some(name) if name.contains(char::is_whitespace) => {
-                        let image = name.clone();
-                        self.notes.push(Note::ImageWithSpaces { line: number, image });
-                    }
-                    Some(_) => {}
+                if let Some(name) = image.as_ref().filter(|name| name.contains(char::is_whitespace)) {
+                    self.notes.push(Note::ImageWithSpaces { line: number, image: name.clone() });
                 }
                 let answer = Answer { image, size: self.size.take(), text: String::new(), line: number };
                 self.open = Some((answer, vec![text]));
@@ -114,9 +107,14 @@ impl Answers {
         self.forget();
     }
 
-    /// All answers, and the remarks on them.
+    /// All answers, and the remarks on them. The log of a single image names none: that is worth a remark only beside
+    /// answers that are named.
     pub(super) fn finish(mut self) -> (Vec<Answer>, Vec<Note>) {
         self.interrupt();
+        if self.done.iter().any(|answer| answer.image.is_some()) {
+            let unnamed = self.done.iter().filter(|answer| answer.image.is_none());
+            self.notes.extend(unnamed.map(|answer| Note::AnswerUnnamed { line: answer.line }));
+        }
         (self.done, self.notes)
     }
 

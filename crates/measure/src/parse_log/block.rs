@@ -1,8 +1,6 @@
 //! One benchmark block of a log: ten values in the log's own digits, and what is known of where they come from.
 //! It must not know how lines are read.
 
-use serde::Serialize;
-
 /// A mean time to first token above this made the old parser drop the block.
 pub const TTFT_MS_LIMIT: f64 = 5000.0;
 
@@ -21,8 +19,7 @@ pub const COLUMNS: [&str; 10] = [
 ];
 
 /// A column of the CSV; its number is its place in [`COLUMNS`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Column {
     /// Tokens of the prompt text.
     InputTokens,
@@ -47,8 +44,7 @@ pub enum Column {
 }
 
 /// Which program printed a block, as far as its lines tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flavour {
     /// The Python script or this client: it has `Total image and input tokens`. Also a block that was cut off
     /// before any line that could tell.
@@ -62,8 +58,7 @@ pub enum Flavour {
 }
 
 /// What the block's input token columns hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InputCount {
     /// Both lines of the script, or what there is of them.
     Script,
@@ -75,7 +70,7 @@ pub enum InputCount {
 }
 
 /// One benchmark block of a log.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Block {
     /// Line of the heading, from 1.
     pub line: usize,

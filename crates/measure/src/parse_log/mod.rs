@@ -12,8 +12,6 @@ mod note;
 #[cfg(test)]
 mod tests;
 
-use serde::Serialize;
-
 pub use answer::Answer;
 pub use block::{Block, COLUMNS, Column, Flavour, InputCount, TTFT_MS_LIMIT};
 pub use note::Note;
@@ -22,7 +20,7 @@ use answer::Answers;
 use draft::{Draft, Heading, Taken};
 
 /// What a log holds, each list in the order of the log.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogReport {
     /// The benchmark blocks.
     pub blocks: Vec<Block>,
@@ -32,7 +30,7 @@ pub struct LogReport {
     pub notes: Vec<Note>,
 }
 
-/// Reads a whole log. Never fails: a text without anything in it gives empty lists and [`Note::NothingFound`].
+/// Reads a whole log. Never fails: a text without anything in it gives empty lists.
 pub fn parse(text: &str) -> LogReport {
     let lines = lines::split(text);
     let mut reader = Reader::default();
@@ -93,9 +91,6 @@ impl Reader {
         let mut notes = self.notes;
         notes.extend(answer_notes);
         notes.sort_by_key(Note::line);
-        if self.blocks.is_empty() && answers.is_empty() {
-            notes.push(Note::NothingFound);
-        }
         LogReport { blocks: self.blocks, answers, notes }
     }
 }

@@ -1,13 +1,11 @@
 //! What a reader of a log should know about a row: cause and remedy in words, English or Chinese.
 //! It must not know how lines are read.
 
-use serde::Serialize;
-
 use super::block::{Column, Flavour, TTFT_MS_LIMIT};
+use crate::lang::Lang;
 
 /// A remark on a block or an answer. `line` is the heading's or the answer's line, from 1, unless said otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "note", rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are the words of the sentence that the variant's own text describes")]
 pub enum Note {
     /// Mean TTFT over the old parser's limit: it dropped such blocks.
@@ -32,19 +30,17 @@ pub enum Note {
     SglangInput { line: usize },
     /// One count of input only; whether images are in it depends on the program's version.
     InputUnsaid { line: usize },
-    /// An answer without `Processing:` and `Image :`: the old parser does not find it.
+    /// An answer without `Processing:` and `Image :` in a log whose other answers have them.
     AnswerUnnamed { line: usize },
     /// The name of the image has spaces: the old parser cuts it there.
     ImageWithSpaces { line: usize, image: String },
     /// `Image :` without an answer after it.
     AnswerMissing { line: usize, image: String },
-    /// Neither a block nor an answer in the whole text.
-    NothingFound,
 }
 
 impl Note {
-    /// The line it speaks of, from 1; `None` when it speaks of the whole text.
-    pub fn line(&self) -> Option<usize> {
+    /// The line it speaks of, from 1.
+    pub fn line(&self) -> usize {
         match self {
             Self::TtftOverLimit { line, .. }
             | Self::Averaged { line, .. }
@@ -59,18 +55,20 @@ impl Note {
             | Self::InputUnsaid { line }
             | Self::AnswerUnnamed { line }
             | Self::ImageWithSpaces { line, .. }
-            | Self::AnswerMissing { line, .. } => Some(*line),
-            Self::NothingFound => None,
+            | Self::AnswerMissing { line, .. } => *line,
         }
     }
 
+    /// Whether it is about an answer, and not about a benchmark block.
+    pub fn is_about_an_answer(&self) -> bool {
+        matches!(self, Self::AnswerUnnamed { .. } | Self::ImageWithSpaces { .. } | Self::AnswerMissing { .. })
+    }
+
     /// Cause and remedy in one sentence or two, with the line number in front.
-    pub fn text(&self, zh: bool) -> String {
-        let body = if zh { self.chinese() } else { self.english() };
-        match (self.line(), zh) {
-            (Some(line), false) => format!("line {line}: {body}"),
-            (Some(line), true) => format!("第 {line} 行：{body}"),
-            (None, _) => body,
+    pub fn text(&self, lang: Lang) -> String {
+        match lang {
+            Lang::En => format!("line {}: {}", self.line(), self.english()),
+            Lang::Zh => format!("第 {} 行：{}", self.line(), self.chinese()),
         }
     }
 
@@ -109,14 +107,13 @@ impl Note {
             ),
             Self::SglangInput { .. } => "SGLang's `Total input text tokens` is in the column Total input tokens, its `Total input tokens` (text and vision) in Total image and input tokens. Both were counted by its client; with images the text count includes the chat template.".to_owned(),
             Self::InputUnsaid { .. } => "this program prints one input count: `Total input tokens` is kept as printed and the image column stays empty. Older versions count the prompt text there, newer ones the server's whole prompt with its images; compare it only with logs of the same version.".to_owned(),
-            Self::AnswerUnnamed { .. } => "the answer has no `Processing:` and `Image :` before it, so the old parser does not find it. It is kept without the image's name.".to_owned(),
+            Self::AnswerUnnamed { .. } => "this answer has no `Processing:` and `Image :` before it, unlike others in this log: which image it is about is not known.".to_owned(),
             Self::ImageWithSpaces { image, .. } => format!(
                 "the image's name has spaces: `{image}`; the old parser cuts it at the first one. The whole name is kept."
             ),
             Self::AnswerMissing { image, .. } => format!(
                 "no answer follows image `{image}`; nothing is written for it. The run may have been stopped: ask for this image again."
             ),
-            Self::NothingFound => "no benchmark block (heading `Serving Benchmark Result`) and no answer (`输出结果：`) in this log. Check that it is the client's output and not the server's, and that its text is UTF-8.".to_owned(),
         }
     }
 
@@ -155,14 +152,13 @@ impl Note {
             ),
             Self::SglangInput { .. } => "SGLang 的 `Total input text tokens` 放在 Total input tokens 列，`Total input tokens`（文本加视觉）放在 Total image and input tokens 列；两者都由其客户端统计，有图片时文本数包含对话模板。".to_owned(),
             Self::InputUnsaid { .. } => "该程序只打印一个输入 token 数：`Total input tokens` 按原样保留，图片列留空。旧版本统计提示词文本，新版本统计服务端的全部提示（含图片）；请只与同版本的日志比较。".to_owned(),
-            Self::AnswerUnnamed { .. } => "该回答之前没有 `Processing:` 和 `Image :`，旧解析脚本找不到它；这里保留，图片名未知。".to_owned(),
+            Self::AnswerUnnamed { .. } => "该回答之前没有 `Processing:` 和 `Image :`，而同一日志的其他回答有：不知道它属于哪张图片。".to_owned(),
             Self::ImageWithSpaces { image, .. } => format!(
                 "图片名含空格：`{image}`，旧解析脚本会在第一个空格处截断；这里保留全名。"
             ),
             Self::AnswerMissing { image, .. } => format!(
                 "图片 `{image}` 之后没有回答，不写入结果；运行可能被中断，请对该图片重新提问。"
             ),
-            Self::NothingFound => "日志中没有性能结果（标题 `Serving Benchmark Result`），也没有回答（`输出结果：`）。请确认它是客户端而不是服务端的输出，并且编码是 UTF-8。".to_owned(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! record is lost in silence. It must not know files.
 
 use super::{Footer, Header, Line, RunLog, SCHEMA_VERSION};
+use crate::lang::Lang;
 use crate::record::RequestRecord;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -26,6 +27,21 @@ pub enum LogError {
         /// What is wrong.
         why: String,
     },
+}
+
+impl LogError {
+    /// The error in one language; what a line of it cannot be read for stays in the reader's own words.
+    #[must_use]
+    pub fn text(&self, lang: Lang) -> String {
+        match (self, lang) {
+            (_, Lang::En) => self.to_string(),
+            (Self::NoHeader, Lang::Zh) => "这不是运行日志：第一行不是头部；应为运行目录中的 run.jsonl".into(),
+            (Self::Newer { found }, Lang::Zh) => {
+                format!("日志的 schema 为 {found}，本程序最多读到 {SCHEMA_VERSION}：请使用更新的 vlm-benchmark")
+            }
+            (Self::BadLine { line, why }, Lang::Zh) => format!("无法读取日志第 {line} 行：{why}"),
+        }
+    }
 }
 
 impl RunLog {

@@ -1,7 +1,7 @@
 //! Which cautions a run deserves.
 
 use super::RunSummary;
-use crate::caution::Caution;
+use crate::caution::{Caution, WarmCache};
 use crate::record::{Degenerate, Outcome, Phase, RequestRecord};
 use crate::runlog::{ProofVerdict, RunLog};
 use crate::timeline::{Clock, Definitions, Timeline};
@@ -12,7 +12,10 @@ pub(super) fn of(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>],
     let mut out = Vec::new();
     of_the_run(log, summary, complete, &mut out);
     of_the_images(log, complete, &mut out);
-    of_the_caches(log, summary, complete, &mut out);
+    out.extend(warm_cache(log, summary, complete));
+    if (1..30).contains(&complete.len()) {
+        out.push(Caution::FewRequests { n: complete.len() as u64 });
+    }
     of_the_tokens(log, summary, complete, &mut out);
     of_the_events(complete, &mut out);
     of_the_client(log, summary, complete, clock_was_set, &mut out);
@@ -107,29 +110,35 @@ fn image_tokens(log: &RunLog, record: &RequestRecord, billed_beyond_text: u64) -
     }
 }
 
-fn of_the_caches(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>], out: &mut Vec<Caution>) {
-    let what = |phase: Phase| -> Vec<(u32, &[u32])> {
-        let sent = log.records.iter().filter(|record| record.phase == phase && record.sent_ns.is_some());
-        sent.map(|record| (record.prompt, record.images.as_slice())).collect()
-    };
-    let measured = what(Phase::Measured);
-    let distinct: HashSet<_> = measured.iter().collect();
-    let before: Vec<_> = [Phase::Accuracy, Phase::Preliminary, Phase::Warmup].into_iter().flat_map(what).collect();
-    if measured.iter().any(|request| before.contains(request)) {
-        out.push(Caution::RepeatsAccuracyRequest { cached_tokens: summary.totals.cached_tokens.filter(|c| *c > 0) });
-    } else if let Some(tokens) = summary.totals.cached_tokens.filter(|tokens| *tokens > 0) {
-        let told = complete.iter().filter_map(|line| line.record.usage.filter(|usage| usage.cached.is_some()));
-        out.push(Caution::CachedTokens {
-            tokens,
-            of: told.filter_map(|usage| usage.prompt).fold(0, u64::saturating_add),
-        });
+/// One caution on caches, or none: where nothing was measured, where `--cold` made every request different, and where
+/// the server itself says of requests without images that nothing came from its cache.
+fn warm_cache(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>]) -> Option<Caution> {
+    let key = |record: &RequestRecord| (record.prompt, record.images.clone());
+    let sent = |record: &&RequestRecord| record.sent_ns.is_some();
+    let is_before =
+        |record: &&RequestRecord| matches!(record.phase, Phase::Accuracy | Phase::Preliminary | Phase::Warmup);
+    let mut seen: HashSet<_> = log.records.iter().filter(is_before).filter(sent).map(key).collect();
+    let measured: Vec<_> = log.records.iter().filter(|record| record.phase == Phase::Measured).filter(sent).collect();
+    let repeated = measured.iter().filter(|record| !seen.insert(key(record))).count() as u64;
+    let images = measured.iter().any(|record| !record.images.is_empty());
+    let telling = complete.iter().filter_map(|line| line.record.usage.filter(|usage| usage.cached.is_some()));
+    let telling: Vec<_> = telling.collect();
+    let cached_tokens = summary.totals.cached_tokens;
+    let none_cached = cached_tokens == Some(0) && !images && telling.len() == complete.len();
+    let all_cold = log.header.plan["cold"] == true && repeated == 0;
+    let untold = repeated == 0 && cached_tokens.unwrap_or(0) == 0;
+    if complete.is_empty() || none_cached || all_cold || untold {
+        return None;
     }
-    if distinct.len() == 1 && measured.len() > 1 {
-        out.push(Caution::AllRequestsEqual { n: measured.len() as u64 });
-    }
-    if (1..30).contains(&complete.len()) {
-        out.push(Caution::FewRequests { n: complete.len() as u64 });
-    }
+    Some(Caution::WarmCache(WarmCache {
+        requests: measured.len() as u64,
+        repeated,
+        images,
+        by_duration: log.header.plan["requests"].is_null() && !log.header.plan["duration_s"].is_null(),
+        cached_tokens,
+        prompt_tokens: cached_tokens
+            .map(|_| telling.iter().filter_map(|usage| usage.prompt).fold(0, u64::saturating_add)),
+    }))
 }
 
 fn of_the_tokens(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>], out: &mut Vec<Caution>) {

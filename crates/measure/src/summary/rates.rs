@@ -3,6 +3,7 @@
 use super::{SloLimit, Totals};
 use crate::metric::METRICS;
 use crate::record::RequestRecord;
+use crate::runlog::RunLog;
 use crate::timeline::Timeline;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -10,8 +11,11 @@ use std::collections::BTreeMap;
 /// Rates over the duration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Throughput {
-    /// Requests per second.
+    /// Complete requests per second.
     pub requests_per_s: Option<f64>,
+    /// Arrivals per second that an open loop was asked for; `None` in a closed loop, which offers what is answered.
+    #[serde(default)]
+    pub offered_requests_per_s: Option<f64>,
     /// Output tokens per second.
     pub output_tokens_per_s: Option<f64>,
     /// (Text input + output tokens) per second: image tokens are not in it, as in the script.
@@ -54,6 +58,7 @@ fn round_spans(all: &[Timeline<'_>]) -> BTreeMap<u32, (u64, u64)> {
 }
 
 pub(super) fn throughput(
+    log: &RunLog,
     all: &[Timeline<'_>],
     complete: &[&Timeline<'_>],
     duration_s: Option<f64>,
@@ -64,6 +69,7 @@ pub(super) fn throughput(
     let plus = |a: Option<u64>, b: Option<u64>| a?.checked_add(b?);
     Throughput {
         requests_per_s: rate(Some(complete.len() as u64)),
+        offered_requests_per_s: log.header.plan["request_rate"].as_f64(),
         output_tokens_per_s: rate(totals.output_tokens),
         total_tokens_per_s: rate(plus(totals.text_input_tokens, totals.output_tokens)),
         total_tokens_with_images_per_s: rate(plus(totals.input_tokens, totals.output_tokens)),

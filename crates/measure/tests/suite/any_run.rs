@@ -60,7 +60,7 @@ fn any_how() -> impl Strategy<Value = Summarise> {
     (definitions, prop_oneof![Just(Clock::Kernel), Just(Clock::User)], 0.0f64..4000.0).prop_map(
         |(definitions, clock, max)| {
             let goodput = vec![SloLimit { metric: "ttft_ms".into(), max }];
-            Summarise { definitions, clock, goodput }
+            Summarise { definitions, clock, goodput, ..Summarise::default() }
         },
     )
 }

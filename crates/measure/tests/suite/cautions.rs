@@ -3,6 +3,7 @@
 use crate::build::{MS, by_own_reads, footer, has, header_with, kinds, later, log, request, summary};
 use measure::{
     Caution, Degenerate, Footer, Lang, Outcome, Phase, RequestRecord, RunLog, RunSummary, Summarise, TextTokens,
+    WarmCache,
 };
 use serde_json::json;
 
@@ -31,10 +32,7 @@ fn each_by_its_cause_and_none_beside_it() {
     let first = |log: &mut RunLog, change: fn(&mut RequestRecord)| change(&mut log.records[0]);
     assert_eq!(after(|_| ()), [""; 0]);
     assert_eq!(after(|log| log.records.truncate(29)), ["few_requests"]);
-    assert_eq!(after(|log| log.records.iter_mut().for_each(|r| r.prompt = 0)), ["all_requests_equal"]);
     assert_eq!(after(|log| log.records[0].degenerate = Some(Degenerate::Repeats("!!!!".into()))), ["degenerate"]);
-    assert_eq!(after(|log| first(log, |r| r.usage.as_mut().unwrap().cached = Some(1024))), ["cached_tokens"]);
-    assert_eq!(after(|log| first(log, |r| r.usage.as_mut().unwrap().cached = Some(0))), [""; 0]);
     assert_eq!(after(|log| first(log, |r| r.usage.as_mut().unwrap().prompt = Some(1))), ["usage_below_text"]);
     assert_eq!(after(|log| log.records[39].usage.as_mut().unwrap().prompt = Some(1)), ["usage_below_text"]);
     assert_eq!(after(|log| first(log, |r| r.retokenised = Some(20))), ["counts_differ"]);
@@ -76,22 +74,121 @@ fn requests_that_failed_and_requests_that_were_held_back() {
     assert!(!has(&summary, "survivors"));
 }
 
+/// What a quiet run's caution on caches says after a change to it.
+fn warm(change: impl FnOnce(&mut RunLog)) -> Option<WarmCache> {
+    let mut log = RunLog { footer: Some(quiet_footer()), ..log(quiet()) };
+    change(&mut log);
+    let cautions = RunSummary::of(&log, &Summarise::default()).cautions;
+    let caches: Vec<WarmCache> = cautions
+        .into_iter()
+        .filter_map(|caution| match caution {
+            Caution::WarmCache(cache) => Some(cache),
+            _ => None,
+        })
+        .collect();
+    assert!(caches.len() < 2, "{caches:?}");
+    caches.into_iter().next()
+}
+
+fn cached(record: &mut RequestRecord, tokens: u64) {
+    record.usage.as_mut().unwrap().cached = Some(tokens);
+}
+
 #[test]
-fn the_request_before_warms_the_cache() {
-    let mut before = token(0);
-    before.phase = Phase::Accuracy;
-    let repeats = |cached: Option<u64>| {
-        let mut measured = token(1);
-        measured.usage.as_mut().unwrap().cached = cached;
-        summary(vec![before.clone(), measured]).cautions
+fn one_caution_on_caches_that_fits_the_run() {
+    let before = |phase: Phase| move |log: &mut RunLog| log.records.push(RequestRecord { phase, ..token(40) });
+    let repeated = |cache: Option<WarmCache>| cache.map(|cache| (cache.repeated, cache.requests));
+    assert_eq!(repeated(warm(|_| ())), None);
+    // The request before the load has the first one's prompt; a proof comes after it.
+    for phase in [Phase::Accuracy, Phase::Preliminary, Phase::Warmup] {
+        assert_eq!(repeated(warm(before(phase))), Some((1, 40)), "{phase:?}");
+    }
+    assert_eq!(repeated(warm(before(Phase::Proof))), None);
+    // All alike: the first is sent once. One that was never sent repeats nothing.
+    let alike = |log: &mut RunLog| log.records.iter_mut().for_each(|record| record.prompt = 0);
+    assert_eq!(repeated(warm(alike)), Some((39, 40)));
+    let unsent = |log: &mut RunLog| {
+        alike(log);
+        log.records[1..].iter_mut().for_each(|record| record.sent_ns = None);
     };
-    assert!(repeats(None).contains(&Caution::RepeatsAccuracyRequest { cached_tokens: None }));
-    assert!(repeats(Some(1136)).contains(&Caution::RepeatsAccuracyRequest { cached_tokens: Some(1136) }));
-    let other = RequestRecord { images: vec![1], ..token(1) };
-    assert!(!has(&summary(vec![before.clone(), other]), "repeats_accuracy_request"));
-    // A request that was never sent repeats nothing.
-    let unsent = RequestRecord { sent_ns: None, ..token(1) };
-    assert!(!has(&summary(vec![before, unsent]), "repeats_accuracy_request"));
+    assert_eq!(repeated(warm(unsent)), None);
+    // Other pictures make other requests.
+    let pictures = |log: &mut RunLog| {
+        alike(log);
+        log.records.iter_mut().zip(0..).for_each(|(record, image)| record.images = vec![image]);
+    };
+    assert_eq!(repeated(warm(pictures)), None);
+    assert_eq!(repeated(warm(|log| log.records[39].images = vec![0])), None);
+}
+
+#[test]
+fn what_the_server_tells_of_its_cache() {
+    let alike = |log: &mut RunLog| log.records.iter_mut().for_each(|record| record.prompt = 0);
+    let told = |cache: Option<WarmCache>| cache.map(|cache| (cache.repeated, cache.cached_tokens, cache.prompt_tokens));
+    assert_eq!(told(warm(alike)), Some((39, None, None)));
+    // Requests that only begin alike are answered from the cache too.
+    assert_eq!(told(warm(|log| cached(&mut log.records[0], 16))), Some((0, Some(16), Some(1145))));
+    assert_eq!(told(warm(|log| cached(&mut log.records[0], 0))), None);
+    let all = |tokens: u64| {
+        move |log: &mut RunLog| {
+            alike(log);
+            log.records.iter_mut().for_each(|record| cached(record, tokens));
+        }
+    };
+    assert_eq!(told(warm(all(8))), Some((39, Some(320), Some(45_800))));
+    // It says of each that nothing was cached: text has no other cache; pictures have.
+    assert_eq!(told(warm(all(0))), None);
+    let pictures = |log: &mut RunLog| {
+        all(0)(log);
+        log.records.iter_mut().for_each(|record| record.images = vec![0]);
+    };
+    assert_eq!(told(warm(pictures)), Some((39, Some(0), Some(45_800))));
+}
+
+#[test]
+fn nothing_on_caches_where_nothing_was_measured_or_all_was_cold() {
+    let alike = |log: &mut RunLog| log.records.iter_mut().for_each(|record| record.prompt = 0);
+    let none_complete = |log: &mut RunLog| {
+        alike(log);
+        log.records.iter_mut().for_each(|record| record.outcome = Outcome::Cancelled);
+    };
+    assert_eq!(warm(none_complete), None);
+    // The template's beginning is cached even in a cold run.
+    let cold = |log: &mut RunLog| {
+        log.header.plan = json!({"cold": true});
+        log.records.iter_mut().for_each(|record| cached(record, 16));
+    };
+    assert_eq!(warm(cold), None);
+    // A file with fewer prompts than requests is not cold, whatever was asked for.
+    let short_file = |log: &mut RunLog| {
+        cold(log);
+        log.records[39].prompt = 0;
+    };
+    assert_eq!(warm(short_file).map(|cache| cache.repeated), Some(1));
+}
+
+#[test]
+fn the_words_on_caches_fit_the_run() {
+    let say = |images: bool, by_duration: bool, lang: Lang| {
+        let change = |log: &mut RunLog| {
+            let requests = if by_duration { json!(null) } else { json!(40) };
+            log.header.plan =
+                json!({"requests": requests, "duration_s": if by_duration { json!(5.0) } else { json!(null) }});
+            let image = if images { vec![0] } else { vec![] };
+            log.records.iter_mut().for_each(|record| (record.prompt, record.images) = (0, image.clone()));
+        };
+        Caution::WarmCache(warm(change).unwrap()).text(lang)
+    };
+    for lang in [Lang::En, Lang::Zh] {
+        for images in [true, false] {
+            let (counted, endless) = (say(images, false, lang), say(images, true, lang));
+            let image_words = lang.pick("image", "图");
+            assert_eq!((counted.contains(image_words), endless.contains(image_words)), (images, images), "{counted}");
+            assert!(!counted.contains("--num-prompts") && endless.contains("--cold"), "{counted}");
+            assert!(endless.contains("--num-prompts") && counted.contains("--cold"), "{endless}");
+            assert_eq!(counted.contains("--synthetic-prompt-tokens"), !images, "{counted}");
+        }
+    }
 }
 
 #[test]
@@ -152,6 +249,11 @@ fn events_that_come_together() {
     assert!(!together(&record));
 }
 
+fn warm_cache(repeated: u64, images: bool, by_duration: bool, cached_tokens: Option<u64>) -> Caution {
+    let prompt_tokens = cached_tokens.map(|_| 2290);
+    Caution::WarmCache(WarmCache { requests: 2, repeated, images, by_duration, cached_tokens, prompt_tokens })
+}
+
 /// One of each.
 fn every_caution() -> Vec<Caution> {
     let name = || "a.jpg".to_owned();
@@ -160,10 +262,11 @@ fn every_caution() -> Vec<Caution> {
         Caution::Incomplete { by: None, planned: 9, ended: 4 },
         Caution::Survivors { complete: 1, failed: 2 },
         Caution::FewRequests { n: 1 },
-        Caution::RepeatsAccuracyRequest { cached_tokens: Some(5) },
-        Caution::RepeatsAccuracyRequest { cached_tokens: None },
-        Caution::AllRequestsEqual { n: 2 },
-        Caution::CachedTokens { tokens: 1, of: 2 },
+        warm_cache(2, true, false, None),
+        warm_cache(2, true, true, Some(1145)),
+        warm_cache(2, false, false, Some(8)),
+        warm_cache(2, false, true, None),
+        warm_cache(0, true, false, Some(1)),
         Caution::OutputLength { asked: 512, different: 1, of: 2 },
         Caution::NoUsage { requests: 1, retokenised: true },
         Caution::NoUsage { requests: 1, retokenised: false },

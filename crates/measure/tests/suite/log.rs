@@ -130,6 +130,6 @@ proptest! {
         });
         let log = RunLog { header: header(), records: records.collect(), footer: Some(footer(u64::MAX)) };
         let summary = RunSummary::of(&log, &by_own_reads());
-        let _ = (measure::block(&summary), measure::story(&log, &summary, measure::Lang::En));
+        let _ = (measure::block(&summary), measure::report(&log, &summary, measure::Lang::En));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::by_stamps::{figures, request, run, shift, user};
 use measure::{
-    EventKind, Lang, Outcome, Phase, RequestRecord, RunSummary, SloLimit, Summarise, TimeLimit, requests_csv, story,
+    EventKind, Lang, Outcome, Phase, RequestRecord, RunSummary, SloLimit, Summarise, TimeLimit, report, requests_csv,
 };
 
 const MS: u64 = 1_000_000;
@@ -69,7 +69,7 @@ fn none_completed() {
     assert!(!summary.cautions.iter().any(|caution| matches!(caution, measure::Caution::Survivors { .. })));
     assert_eq!((summary.totals.output_tokens, summary.totals.input_tokens), (None, None));
     for (lang, none) in [(Lang::En, "8 planned, 0 complete, 8 not"), (Lang::Zh, "计划 8，成功 0，未成功 8")] {
-        let text = story(&log, &summary, lang);
+        let text = report(&log, &summary, lang);
         assert!(text.contains(none) && text.contains("  1 × truncated: said\n"), "{text}");
     }
     let rows = requests_csv(&log, &user());

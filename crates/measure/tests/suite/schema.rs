@@ -4,8 +4,8 @@ use crate::build::{MS, by_own_reads, footer, header, header_with, log, request};
 use crate::cautions;
 use jsonschema::Validator;
 use measure::{
-    Degenerate, Footer, ImageProof, Line, Outcome, ProofVerdict, RequestRecord, RunLog, RunSummary, SloLimit,
-    Summarise, TimeLimit,
+    Degenerate, Footer, ImageProof, Line, Outcome, ProofVerdict, RequestRecord, RunLimit, RunLog, RunSummary, SloLimit,
+    Statistic, Summarise, TimeLimit,
 };
 use serde_json::{Value, json};
 
@@ -160,10 +160,12 @@ fn lines_of_a_log() {
 fn a_summary() {
     let schema = schema("summary");
     let goodput = vec![SloLimit { metric: "ttft_ms".into(), max: 500.0 }];
+    let limit = |metric: &str, statistic| RunLimit { metric: metric.into(), statistic, max: 500.0 };
+    let slo = vec![limit("ttft_ms", Statistic::Mean), limit("nobody_ms", Statistic::Max)];
     let records = (0..400).map(|i| RequestRecord { index: i, ..rich_request() }).collect();
     let mut rich = RunSummary::of(
         &RunLog { header: rich_header(), records, footer: Some(rich_footer()) },
-        &Summarise { goodput, ..by_own_reads() },
+        &Summarise { goodput, slo, ..by_own_reads() },
     );
     rich.cautions = cautions::examples();
     let poor = RunSummary::of(&RunLog { footer: None, ..log(Vec::new()) }, &Summarise::default());
@@ -173,7 +175,8 @@ fn a_summary() {
         refuses(&schema, &value, &["by_outcome", "by_cause"]);
         let back: RunSummary = serde_json::from_value(value.clone()).unwrap();
         assert_eq!((back.counts, back.totals, back.cautions), (summary.counts, summary.totals, summary.cautions));
-        for key in value.as_object().unwrap().keys().filter(|key| *key != "goodput") {
+        assert_eq!((back.run, back.slo, back.image_proof), (summary.run, summary.slo, summary.image_proof));
+        for key in value.as_object().unwrap().keys().filter(|key| !["goodput", "image_proof"].contains(&key.as_str())) {
             let mut wrong = value.clone();
             wrong.as_object_mut().unwrap().shift_remove(key);
             assert!(!schema.is_valid(&wrong), "without {key}");

@@ -1,7 +1,7 @@
 //! What is said to people: every figure has its words in both languages, and nothing unknown is said as a number.
 
 use crate::by_stamps::{request, run, user};
-use measure::{EventKind, Lang, METRICS, RunLog, RunSummary, Summarise, story};
+use measure::{EventKind, Lang, METRICS, RunLog, RunSummary, Summarise, report};
 use std::collections::HashSet;
 
 const MS: u64 = 1_000_000;
@@ -11,17 +11,22 @@ fn is_chinese(text: &str) -> bool {
 }
 
 #[test]
-fn every_figure_has_a_name_of_its_own_and_words_in_both_languages() {
+fn every_figure_has_a_name_of_its_own_and_a_title_in_both_languages() {
     let mut seen = HashSet::new();
     for metric in METRICS {
         // The unit is the name's last part.
         assert!(metric.name.ends_with("_ms") && seen.insert(metric.name.to_owned()), "{}", metric.name);
-        for text in [metric.title(Lang::En), metric.definition(Lang::En)] {
-            assert!(!text.is_empty() && !is_chinese(text) && seen.insert(text.to_owned()), "{text}");
-        }
-        for text in [metric.title(Lang::Zh), metric.definition(Lang::Zh)] {
-            assert!(is_chinese(text) && seen.insert(text.to_owned()), "{text}");
-        }
+        let (english, chinese) = (metric.title(Lang::En), metric.title(Lang::Zh));
+        assert!(!english.is_empty() && !is_chinese(english) && seen.insert(english.to_owned()), "{english}");
+        assert!(is_chinese(chinese) && seen.insert(chinese.to_owned()), "{chinese}");
+    }
+}
+
+#[test]
+fn every_figure_is_defined_in_the_document() {
+    let document = include_str!("../../../../METRICS.md");
+    for metric in METRICS {
+        assert_eq!(document.matches(&format!("\n| `{}` | ", metric.name)).count(), 1, "{}", metric.name);
     }
 }
 
@@ -45,7 +50,7 @@ fn every_figure_is_in_the_report() {
     let summary = RunSummary::of(&log, &user());
     assert_eq!(summary.metrics.len(), METRICS.len());
     for lang in [Lang::En, Lang::Zh] {
-        let text = story(&log, &summary, lang);
+        let text = report(&log, &summary, lang);
         for metric in METRICS {
             let row = row(&text, metric.title(lang)).unwrap_or_else(|| panic!("{}: {text}", metric.name));
             let mean = format!(" {:.3} ", summary.metric(metric.name).unwrap().mean.value);
@@ -65,7 +70,7 @@ fn what_a_record_of_bounds_cannot_tell_is_not_told() {
     assert!(bounds.records[0].events_left_out > 0);
     let gaps = |name: &str| METRICS.iter().any(|metric| metric.name == name && metric.pooled);
     for lang in [Lang::En, Lang::Zh] {
-        let [all, left] = [&whole, &bounds].map(|log| story(log, &RunSummary::of(log, &user()), lang));
+        let [all, left] = [&whole, &bounds].map(|log| report(log, &RunSummary::of(log, &user()), lang));
         for metric in METRICS {
             let title = metric.title(lang);
             let want = if gaps(metric.name) { None } else { row(&all, title) };
@@ -85,7 +90,7 @@ fn a_request_too_short_to_leave_anything_out_keeps_its_gaps() {
     let log = run(vec![record]);
     let summary = RunSummary::of(&log, &user());
     assert_eq!(summary.metric("itl_ms").map(|metric| (metric.n, metric.mean.value)), Some((1, 20.0)));
-    assert!(!story(&log, &summary, Lang::En).contains("--detail summary"));
+    assert!(!report(&log, &summary, Lang::En).contains("--detail summary"));
 }
 
 #[test]
@@ -100,7 +105,7 @@ fn an_unknown_value_is_no_number_in_any_language() {
         let summary = RunSummary::of(&log, &Summarise::default());
         assert_eq!(summary.throughput.output_tokens_per_s, None, "{name}");
         for lang in [Lang::En, Lang::Zh] {
-            let text = story(&log, &summary, lang) + &measure::block(&summary);
+            let text = report(&log, &summary, lang) + &measure::block(&summary);
             let bad = ["NaN", "inf ", "inf,", "null", "None", "Some("].into_iter().find(|bad| text.contains(bad));
             assert_eq!(bad, None, "{name}: {text}");
             assert!(text.contains(lang.pick("output n/a", "输出 n/a")), "{name}: {text}");

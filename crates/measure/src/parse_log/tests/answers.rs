@@ -46,7 +46,11 @@ fn remarks_on_answers() {
         "Processing: 1\nImage : a b.png\nProcessing: 2\nImage : c\n输出结果： x",
         &[Note::AnswerMissing { line: 2, image }],
     );
-    check("输出结果： x", &[Note::AnswerUnnamed { line: 1 }]);
-    check("", &[Note::NothingFound]);
-    check("Processing: 45%|###  | 9/20\nMean TTFT (ms): 5", &[Note::NothingFound]);
+    // The log of one image, and of several such runs, is nothing odd; an answer without a name among named ones is.
+    check("image size:  (7, 9)\n输出结果： x", &[]);
+    check("输出结果： x\n输出结果： y", &[]);
+    check("输出结果： x\nProcessing: 1\nImage : c\n输出结果： y", &[Note::AnswerUnnamed { line: 1 }]);
+    check("Processing: 1\nImage : c\n输出结果： y\n输出结果： x", &[Note::AnswerUnnamed { line: 4 }]);
+    check("", &[]);
+    check("Processing: 45%|###  | 9/20\nMean TTFT (ms): 5", &[]);
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::super::parse;
 use super::{HEADING, PERFORMANCE, PERFORMANCE_ROW, RULE, some};
+use crate::lang::Lang;
 
 /// Lines that stand between blocks: anything, and bits of what the parser looks for.
 fn noise() -> impl Strategy<Value = String> {
@@ -44,7 +45,7 @@ proptest! {
             prop_assert!(block.complete != block.flags().contains(&"cut-short".to_owned()));
         }
         for note in &report.notes {
-            prop_assert!(!note.text(false).is_empty() && !note.text(true).is_empty());
+            prop_assert!(!note.text(Lang::En).is_empty() && !note.text(Lang::Zh).is_empty());
         }
     }
 

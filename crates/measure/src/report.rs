@@ -6,15 +6,20 @@ use crate::runlog::RunLog;
 use crate::summary::{MetricSummary, RunSummary};
 use std::fmt::Write;
 
-/// Outcomes, figures with their intervals, image tokens and cautions.
+mod head;
+mod tokens;
+
+/// Which run and which server, outcomes, figures with their intervals, limits, tokens and cautions.
 #[must_use]
-pub fn story(log: &RunLog, summary: &RunSummary, lang: Lang) -> String {
+pub fn report(log: &RunLog, summary: &RunSummary, lang: Lang) -> String {
     let mut out = String::new();
+    head::head(&mut out, summary, lang);
     outcomes(&mut out, summary, lang);
     figures(&mut out, summary, lang);
     rates(&mut out, summary, lang);
-    token_counts(&mut out, summary, lang);
-    image_tokens(&mut out, log, lang);
+    limits(&mut out, summary, lang);
+    tokens::token_counts(&mut out, summary, lang);
+    tokens::image_tokens(&mut out, log, lang);
     for caution in &summary.cautions {
         line(&mut out, &format!("{}: {}", lang.pick("caution", "注意"), plain(&caution.text(lang))));
     }
@@ -113,6 +118,14 @@ fn row(figure: &MetricSummary) -> String {
 fn rates(out: &mut String, summary: &RunSummary, lang: Lang) {
     let known = |value: Option<f64>| value.map_or_else(|| "n/a".into(), |value| format!("{value:.2}"));
     let rates = &summary.throughput;
+    if let Some(offered) = rates.offered_requests_per_s {
+        let achieved = known(rates.requests_per_s);
+        let text = lang.pick(
+            format!("requests/s: {offered:.2} offered, {achieved} achieved"),
+            format!("请求/s：计划 {offered:.2}，实际 {achieved}"),
+        );
+        line(out, &text);
+    }
     let text = lang.pick(
         format!(
             "tokens/s: output {}, peak {}, total with images {}; in flight at most {}",
@@ -136,6 +149,12 @@ fn rates(out: &mut String, summary: &RunSummary, lang: Lang) {
             &lang.pick(format!("burst: sent within {spread:.3} ms"), format!("突发：在 {spread:.3} ms 内全部发出")),
         );
     }
+}
+
+/// What came of the limits that were given, kept ones too: that a limit was looked at is to be seen.
+fn limits(out: &mut String, summary: &RunSummary, lang: Lang) {
+    let known =
+        |value: Option<f64>, digits: usize| value.map_or_else(|| "n/a".into(), |value| format!("{value:.digits$}"));
     if let Some(goodput) = &summary.goodput {
         let limits: Vec<String> =
             goodput.limits.iter().map(|limit| format!("{} ≤ {}", limit.metric, limit.max)).collect();
@@ -143,82 +162,28 @@ fn rates(out: &mut String, summary: &RunSummary, lang: Lang) {
             out,
             &format!(
                 "goodput: {} req/s ({} {}; {})",
-                known(goodput.requests_per_s),
+                known(goodput.requests_per_s, 2),
                 goodput.good,
                 lang.pick("requests", "个请求"),
                 limits.join(", ")
             ),
         );
     }
-}
-
-/// Every count with who counted it.
-fn token_counts(out: &mut String, summary: &RunSummary, lang: Lang) {
-    let totals = &summary.totals;
-    let known = |count: Option<u64>| count.map_or_else(|| "n/a".into(), |count| count.to_string());
-    let source = totals.text_tokens_source.clone().unwrap_or_else(|| lang.pick("unknown", "未知").into());
-    let by_client = match totals.retokenised {
-        0 => String::new(),
-        n => lang.pick(
-            format!(", of which the client counted those of {n} requests"),
-            format!("，其中 {n} 个请求由客户端统计"),
-        ),
-    };
-    line(
-        out,
-        &lang.pick(
-            format!(
-                "input tokens: {} of text (counted by: {source}), {} billed by the server; output tokens: {}{by_client}",
-                known(totals.text_input_tokens),
-                known(totals.input_tokens),
-                known(totals.output_tokens)
+    for limit in &summary.slo {
+        let (figure, value, max) =
+            (format!("{} {}", limit.metric, limit.statistic.name()), known(limit.value, 3), limit.max);
+        let text = match limit.kept {
+            true => lang.pick(
+                format!("limit kept: {figure} is {value}, at most {max} was allowed"),
+                format!("满足上限：{figure} 为 {value}，上限 {max}"),
             ),
-            format!(
-                "输入 token：文本 {}（统计者：{source}），服务端计费 {}；输出 token：{}{by_client}",
-                known(totals.text_input_tokens),
-                known(totals.input_tokens),
-                known(totals.output_tokens)
+            false => lang.pick(
+                format!("limit missed: {figure} is {value}, at most {max} was allowed"),
+                format!("未满足上限：{figure} 为 {value}，上限 {max}"),
             ),
-        ),
-    );
-}
-
-fn image_tokens(out: &mut String, log: &RunLog, lang: Lang) {
-    let Some(record) = log.records.iter().find(|r| !r.images.is_empty() && r.usage.is_some_and(|u| u.prompt.is_some()))
-    else {
-        return;
-    };
-    let expected = log.header.expected_tokens(&record.images);
-    let order = match log.header.plan["order"].as_str() {
-        Some("image-first") => lang.pick(", images before the text", "，图像在文本之前"),
-        Some("text-first") => lang.pick(", text before the images", "，文本在图像之前"),
-        _ => "",
-    };
-    let (Some(expected), Some(billed)) = (expected, record.usage.and_then(|usage| usage.prompt)) else {
-        line(
-            out,
-            &lang.pick(
-                format!("images a request: {}{order}", record.images.len()),
-                format!("每个请求的图像数：{}{order}", record.images.len()),
-            ),
-        );
-        return;
-    };
-    // Requests of a folder hold pictures of several sizes: the first one's figures stand for themselves only.
-    let differ = log
-        .records
-        .iter()
-        .any(|other| !other.images.is_empty() && log.header.expected_tokens(&other.images) != Some(expected));
-    let which = if differ { lang.pick(" of the first request", "（首个请求）") } else { "" };
-    line(
-        out,
-        &lang.pick(
-            format!(
-                "image tokens{which}: {expected} expected by the preprocessor settings; {billed} prompt tokens billed in all{order}"
-            ),
-            format!("图像 token{which}：按预处理设置应为 {expected}；服务端输入共计费 {billed}{order}"),
-        ),
-    );
+        };
+        line(out, &text);
+    }
 }
 
 /// Padded to `width` columns; a Chinese character takes two.

@@ -1,0 +1,27 @@
+//! What is done with runs and logs that are already there, without a server.
+
+mod parse_log;
+mod report;
+
+pub use parse_log::parse_log;
+pub use report::report;
+
+use crate::session::Failure;
+use std::io::Write;
+
+/// What was given cannot be used: status 2.
+fn unusable(text: impl Into<String>) -> Failure {
+    Failure { status: 2, text: text.into() }
+}
+
+/// Data to stdout, whole.
+fn write_out(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        // `… | head` is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure { status: 1, text: format!("stdout: {error}") })
+        }
+        _ => Ok(()),
+    }
+}
