@@ -61,7 +61,7 @@ fn line(out: &mut String, label: &str, value: &str) {
 mod tests {
     use super::*;
     use crate::estimate::Estimate;
-    use crate::summary::{Counts, MetricSummary, RunFacts, Throughput, Totals};
+    use crate::summary::{ClientVerdict, Counts, MetricSummary, RunFacts, Throughput, Totals};
     use crate::timeline::{Clock, Definitions};
 
     fn metric(name: &str, mean: f64, median: f64, p99: f64) -> MetricSummary {
@@ -108,6 +108,7 @@ mod tests {
             metrics,
             burst_spread_ms: None,
             image_proof: None,
+            client: ClientVerdict::default(),
             cautions: Vec::new(),
         }
     }

@@ -168,6 +168,9 @@ pub struct RequestRecord {
     /// When the last byte of the request had been handed to the kernel.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub body_sent_ns: Option<u64>,
+    /// The longer of the writes that began and ended the request: from the clock before it to the clock after it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub write_ns_max: Option<u64>,
     /// When the response's head had been read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub headers_ns: Option<u64>,
@@ -240,6 +243,7 @@ impl RequestRecord {
             admitted_ns: None,
             sent_ns: None,
             body_sent_ns: None,
+            write_ns_max: None,
             headers_ns: None,
             ended_ns: None,
             connection: None,

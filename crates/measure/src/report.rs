@@ -20,6 +20,9 @@ pub fn report(log: &RunLog, summary: &RunSummary, lang: Lang) -> String {
     limits(&mut out, summary, lang);
     tokens::token_counts(&mut out, summary, lang);
     tokens::image_tokens(&mut out, log, lang);
+    if summary.counts.complete > 0 {
+        line(&mut out, &format!("{}: {}", lang.pick("client", "客户端"), summary.client.text(lang)));
+    }
     for caution in &summary.cautions {
         line(&mut out, &format!("{}: {}", lang.pick("caution", "注意"), plain(&caution.text(lang))));
     }

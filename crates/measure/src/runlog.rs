@@ -201,6 +201,12 @@ pub struct Footer {
     /// Largest resident size of the client, bytes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub client_rss_bytes_max: Option<u64>,
+    /// How often the system took a core away from the client during the run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_involuntary_switches: Option<u64>,
+    /// TCP segments that this machine sent again during the run, whoever sent them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tcp_retransmits: Option<u64>,
     /// A proxy that the requests went through, credentials left out.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub proxy: Option<String>,

@@ -12,10 +12,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod cautions;
+mod client;
 mod facts;
 mod rates;
 mod slo;
 
+pub use client::{ClientState, ClientVerdict};
 pub use facts::{RunFacts, ServerName};
 pub use rates::{Goodput, Throughput};
 pub use slo::{RunLimit, SloLimit, SloResult, Statistic};
@@ -147,6 +149,8 @@ pub struct RunSummary {
     /// Whether the picture reached the model, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub image_proof: Option<ImageProof>,
+    /// How far the client's own figures may be wrong.
+    pub client: ClientVerdict,
     /// What must be known before trusting the figures.
     pub cautions: Vec<Caution>,
 }
@@ -163,6 +167,9 @@ impl RunSummary {
         let complete: Vec<&Timeline<'_>> = all.iter().filter(|line| line.record.outcome == Outcome::Complete).collect();
         let duration_s = rates::duration_s(&all);
         let totals = totals(log, &complete);
+        let metrics: Vec<MetricSummary> =
+            METRICS.iter().filter_map(|metric| metric_summary(metric, &complete)).collect();
+        let late_ms_p99 = metrics.iter().find(|metric| metric.name == "send_lateness_ms").map(|late| late.p99.value);
         let mut summary = Self {
             schema: SCHEMA_VERSION,
             run: RunFacts::of(&log.header),
@@ -174,7 +181,8 @@ impl RunSummary {
             throughput: rates::throughput(log, &all, &complete, duration_s, &totals),
             goodput: rates::goodput(&how.goodput, &complete, duration_s),
             slo: Vec::new(),
-            metrics: METRICS.iter().filter_map(|metric| metric_summary(metric, &complete)).collect(),
+            client: ClientVerdict::of(log, &complete, duration_s, late_ms_p99),
+            metrics,
             burst_spread_ms: rates::burst_spread_ms(&measured),
             image_proof: log.footer.as_ref().and_then(|footer| footer.image_proof.clone()),
             duration_s,

@@ -12,7 +12,7 @@ pub(super) fn head(out: &mut String, summary: &RunSummary, lang: Lang) {
         (lang.pick("run", "运行"), run(facts)),
         (lang.pick("server", "服务端"), server(facts, lang)),
         (lang.pick("card", "加速卡"), card(facts, lang)),
-        (lang.pick("client", "客户端"), client(facts, lang)),
+        (lang.pick("client machine", "客户端机器"), client(facts, lang)),
         (lang.pick("figures", "数字"), figures(summary, lang)),
         (
             lang.pick("image proof", "图像验证"),

@@ -203,8 +203,7 @@ fn of_the_client(
     clock_was_set: bool,
     out: &mut Vec<Caution>,
 ) {
-    const LATE_MS_MAX: f64 = 5.0;
-    if let Some(late) = summary.metric("send_lateness_ms").filter(|late| late.p99.value > LATE_MS_MAX) {
+    if let Some(late) = summary.metric("send_lateness_ms").filter(|late| late.p99.value > super::client::LATE_MS_MAX) {
         out.push(Caution::LateSends { p99_ms: late.p99.value });
     }
     if let Some(footer) = &log.footer {

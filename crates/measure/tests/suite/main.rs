@@ -6,6 +6,7 @@ mod borders;
 mod build;
 mod by_stamps;
 mod cautions;
+mod client;
 mod events;
 mod figures;
 mod load;

@@ -33,7 +33,7 @@ fn the_report_in_english() {
         [
             "run: s, t",
             "server: u, model m",
-            "client: o",
+            "client machine: o",
             "figures: standard definitions, the client's own reads",
             "requests: 3 planned, 2 complete, 1 not",
             // The server's words stay on their line and cannot colour the screen.
@@ -69,7 +69,7 @@ fn the_report_in_chinese() {
         [
             "运行：s，t",
             "服务端：u，模型 m",
-            "客户端：o",
+            "客户端机器：o",
             "数字：标准定义，采用程序自己的读取时间",
             "请求：计划 3，成功 2，未成功 1",
         ]
@@ -143,7 +143,7 @@ fn the_head_names_the_run_the_server_and_the_machines() {
             "run: night ly, 2026-11-25T13:00:00Z, vlm-benchmark 0.1.0",
             "server: http://h:8000, model m, version 0.32.0, uvicorn",
             "card: B200, driver 580.1",
-            "client: linux x86_64, EPYC, 2 cores",
+            "client machine: linux x86_64, EPYC, 2 cores",
             "figures: standard definitions, the kernel's receive times in 2 of 2 requests",
             "image proof: SEEN, 1134 tokens billed for 1 image, 1131 expected, another picture changes the answer",
         ]
@@ -154,7 +154,7 @@ fn the_head_names_the_run_the_server_and_the_machines() {
             "运行：night ly，2026-11-25T13:00:00Z，vlm-benchmark 0.1.0",
             "服务端：http://h:8000，模型 m，版本 0.32.0，uvicorn",
             "加速卡：B200，驱动 580.1",
-            "客户端：linux x86_64，EPYC，2 核",
+            "客户端机器：linux x86_64，EPYC，2 核",
             "数字：标准定义，2 个请求中 2 个采用内核接收时间",
             "图像验证：已看到图像，1 张图计费 1134 个 token，按预处理设置应为 1131，换一张图答案会变",
         ]

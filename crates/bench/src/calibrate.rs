@@ -1,0 +1,112 @@
+//! `calibrate`: how far this client's figures lie from the truth, on this machine.
+//!
+//! A scripted server, a process of its own on cores of its own where there are any, stamps every event beside its write. The
+//! ordinary client, another process, loads it and leaves its run's folder. Both use one monotonic clock, so each request's figures can
+//! be held against what happened. It must not know how either side measures.
+
+use crate::cli::CalibrateArgs;
+use crate::session::Failure;
+use crate::view::View;
+use case::{Case, cases};
+use measure::Lang;
+use serde::Serialize;
+use std::io::Write;
+use truth::{Errors, errors};
+
+mod case;
+mod processes;
+mod table;
+mod truth;
+
+/// What one case showed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// What was done.
+    pub case: Case,
+    /// Reported less true, over the requests and gaps of the run.
+    pub errors: Errors,
+    /// Token events a second while the streams were answering.
+    pub events_per_s: Option<f64>,
+    /// Processor time of the client for each event, µs, everything counted: start, recording, files.
+    pub cpu_us_per_event: Option<f64>,
+    /// Processor time of the client for the whole run, s.
+    pub cpu_s: Option<f64>,
+    /// Largest resident size of the client, MB.
+    pub rss_mb: Option<f64>,
+    /// What the run said of its own figures: it must hold.
+    pub claimed_us: Option<f64>,
+}
+
+/// The whole calibration.
+#[derive(Debug, Clone, Serialize)]
+pub struct Calibration {
+    /// Program and version.
+    pub tool: String,
+    /// The machine.
+    pub client: measure::ClientFacts,
+    /// Whether the server had cores of its own.
+    pub cores_apart: bool,
+    /// One for each case.
+    pub rows: Vec<Row>,
+}
+
+/// Runs the cases and prints the table, or JSON.
+///
+/// # Errors
+/// [`Failure`]: a server or a client that could not be started, or left no records.
+pub fn run(args: &CalibrateArgs, lang: Lang) -> Result<u8, Failure> {
+    let view = View::new(lang);
+    let cores = processes::Cores::find();
+    if !cores.apart() {
+        view.say(lang.pick(
+            "caution: there is one core only: server and client share it, and the errors are those of a disturbed client",
+            "注意：只有一个核，服务端与客户端共用，误差是受干扰时的误差",
+        ));
+    }
+    let cases = cases(args);
+    let mut rows = Vec::with_capacity(cases.len());
+    for (number, case) in cases.iter().enumerate() {
+        view.say(format!("{}/{}: {}", number + 1, cases.len(), case.name(lang)));
+        rows.push(one(case, &cores)?);
+    }
+    let calibration = Calibration {
+        tool: concat!("vlm-benchmark ", env!("CARGO_PKG_VERSION")).into(),
+        client: crate::survey::client_facts(crate::net::kernel_stamps_work().0),
+        cores_apart: cores.apart(),
+        rows,
+    };
+    let text = if args.json {
+        String::from_utf8_lossy(&crate::store::pretty(&calibration)).into_owned()
+    } else {
+        table::text(&calibration, lang)
+    };
+    let mut out = std::io::stdout().lock();
+    // A reader that has gone needs no table.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    Ok(0)
+}
+
+fn one(case: &Case, cores: &processes::Cores) -> Result<Row, Failure> {
+    let broken = |why: String| Failure { status: 1, text: format!("calibrate ({}): {why}", case.name(Lang::En)) };
+    let folder = processes::Scratch::new().map_err(|error| broken(error.to_string()))?;
+    let server = processes::Server::start(case, cores, &folder).map_err(&broken)?;
+    let done = processes::client(case, cores, &folder, server.url());
+    // The server's records are written when it ends.
+    let ended = server.stop();
+    done.and(ended).map_err(&broken)?;
+    let log = crate::store::read_run(&folder.run()).map_err(|error| broken(format!("{error:#}")))?;
+    let truth = truth::read(&folder.truth()).map_err(&broken)?;
+    let errors = errors(&log, &truth, case.clock).map_err(&broken)?;
+    let events = errors.events;
+    let footer = log.footer.as_ref();
+    let cpu_ns = footer.and_then(|footer| footer.client_cpu_ns);
+    Ok(Row {
+        case: case.clone(),
+        events_per_s: errors.events_per_s,
+        cpu_us_per_event: cpu_ns.filter(|_| events > 0).map(|ns| ns as f64 / 1e3 / events as f64),
+        cpu_s: cpu_ns.map(|ns| ns as f64 / 1e9),
+        rss_mb: footer.and_then(|footer| footer.client_rss_bytes_max).map(|bytes| bytes as f64 / 1e6),
+        claimed_us: None,
+        errors,
+    })
+}

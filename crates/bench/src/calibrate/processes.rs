@@ -1,0 +1,209 @@
+//! The two processes of a case: the server, then the client, both from this binary.
+
+use super::case::Case;
+use measure::Clock;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A server that does not listen within this time never will.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// A client that takes longer is stuck.
+const RUN_LIMIT: Duration = Duration::from_secs(300);
+
+/// Which cores each side gets. A child inherits those that this process has when it is started.
+pub(super) struct Cores {
+    all: Option<CpuSet>,
+    server: Option<CpuSet>,
+    client: Option<CpuSet>,
+}
+
+impl Cores {
+    /// The first core that this process may use for the server, the others for the client.
+    pub(super) fn find() -> Self {
+        let Ok(all) = sched_getaffinity(Pid::from_raw(0)) else { return Self { all: None, server: None, client: None } };
+        let usable: Vec<usize> = (0..CpuSet::count()).filter(|core| all.is_set(*core).unwrap_or(false)).collect();
+        let Some((first, others)) = usable.split_first().filter(|(_, others)| !others.is_empty()) else {
+            return Self { all: Some(all), server: None, client: None };
+        };
+        let set = |cores: &[usize]| {
+            let mut set = CpuSet::new();
+            cores.iter().try_for_each(|core| set.set(*core)).ok().map(|()| set)
+        };
+        Self { all: Some(all), server: set(&[*first]), client: set(others) }
+    }
+
+    /// Whether each side has cores of its own.
+    pub(super) fn apart(&self) -> bool {
+        self.server.is_some() && self.client.is_some()
+    }
+
+    /// Starts a child on some of the cores.
+    fn spawn(&self, command: &mut Command, on: Option<&CpuSet>) -> std::io::Result<Child> {
+        let set = |cores: Option<&CpuSet>| {
+            // Without the right to choose, both run anywhere.
+            cores.map(|cores| sched_setaffinity(Pid::from_raw(0), cores))
+        };
+        set(on);
+        let child = command.spawn();
+        set(self.all.as_ref());
+        child
+    }
+}
+
+/// A folder that goes with the case.
+pub(super) struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    pub(super) fn new() -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("vlm-calibrate-{}-{}", std::process::id(), stamp::now_ns()));
+        std::fs::create_dir(&path)?;
+        Ok(Self { path })
+    }
+
+    /// The client's run.
+    pub(super) fn run(&self) -> PathBuf {
+        self.path.join("run")
+    }
+
+    /// The server's records.
+    pub(super) fn truth(&self) -> PathBuf {
+        self.path.join("truth.json")
+    }
+
+    fn talk(&self, who: &str) -> std::io::Result<File> {
+        File::create(self.path.join(who))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed is left to the system's cleaning of temporary files.
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+/// The scripted server of one case. It is stopped when this goes.
+pub(super) struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    /// Starts it and waits until it listens.
+    pub(super) fn start(case: &Case, cores: &Cores, folder: &Scratch) -> Result<Self, String> {
+        let mut command = this_binary()?;
+        command.args(["scripted-server", "--scripted", "--port", "0"]);
+        command.arg(format!("--prefill-ms={}", case.prefill_ms)).arg(format!("--interval-ms={}", case.interval_ms));
+        command.arg(format!("--tokens={}", case.tokens)).arg("--truth-log").arg(folder.truth());
+        command.args(case.event_bytes.map(|bytes| format!("--event-bytes={bytes}")));
+        // A spinning server keeps its times, if the client has a core elsewhere.
+        command.args(cores.apart().then_some("--spin"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = cores.spawn(&mut command, cores.server.as_ref()).map_err(|error| error.to_string())?;
+        let talk = child.stderr.take().ok_or("the server has no stderr")?;
+        let url = listening(talk).inspect_err(|_| stop(&mut child))?;
+        Ok(Self { child, url })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Ends it; its records are on the disk then.
+    pub(super) fn stop(mut self) -> Result<(), String> {
+        // It may have ended by itself.
+        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
+        wait(&mut self.child, "server", RUN_LIMIT)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        stop(&mut self.child);
+    }
+}
+
+/// Reads the server's talk until it says where it listens. What it says later is read and dropped: a full pipe would stop it.
+fn listening(talk: std::process::ChildStderr) -> Result<String, String> {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(talk);
+        let mut said = String::new();
+        loop {
+            let mut line = String::new();
+            match reader.read_line(&mut line) {
+                Ok(0) | Err(_) => {
+                    let _ = tell.send(Err(format!("the server ended: {}", said.trim())));
+                    return;
+                }
+                Ok(_) => {}
+            }
+            if let Some(url) = line.trim().strip_prefix("listening on ") {
+                let _ = tell.send(Ok(url.to_owned()));
+                let _ = std::io::copy(&mut reader.by_ref(), &mut std::io::sink());
+                return;
+            }
+            said.push_str(&line);
+        }
+    });
+    told.recv_timeout(START_LIMIT).unwrap_or_else(|_| Err("the server does not listen".into()))
+}
+
+/// Runs the client of one case to its end.
+pub(super) fn client(case: &Case, cores: &Cores, folder: &Scratch, url: &str) -> Result<(), String> {
+    let talk = folder.talk("client").map_err(|error| error.to_string())?;
+    let mut command = this_binary()?;
+    command.arg(format!("--base-url={url}")).arg(format!("--batch-size={}", case.streams));
+    command.args(["--prompt", "calibration", "--model", "scripted", "--ignore-eos"]);
+    command.arg(format!("--output-len={}", case.tokens)).arg("--output-dir").arg(folder.run());
+    match case.image_mb {
+        Some(mb) => command.arg(format!("--synthetic-image={}", noise(mb))),
+        None => command.arg("--no-image"),
+    };
+    command.args((case.clock == Clock::User).then_some("--clock=user"));
+    command.env_remove("OPENAI_API_KEY").stdin(Stdio::null()).stdout(Stdio::null()).stderr(talk);
+    let mut child = cores.spawn(&mut command, cores.client.as_ref()).map_err(|error| error.to_string())?;
+    wait(&mut child, "client", RUN_LIMIT).map_err(|why| {
+        let talk = std::fs::read_to_string(folder.path.join("client")).unwrap_or_default();
+        format!("{why}\n{}", talk.trim())
+    })
+}
+
+/// A noise image whose file has about so many MB: 3 bytes a pixel, which noise does not let shrink.
+fn noise(mb: f64) -> String {
+    let side = (mb * 1e6 / 3.0).sqrt().clamp(28.0, 8000.0) as u32;
+    format!("noise:{side}x{side}")
+}
+
+fn this_binary() -> Result<Command, String> {
+    std::env::current_exe().map(Command::new).map_err(|error| format!("this program does not know where it is: {error}"))
+}
+
+fn wait(child: &mut Child, who: &str, limit: Duration) -> Result<(), String> {
+    let start = Instant::now();
+    loop {
+        match child.try_wait().map_err(|error| error.to_string())? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(format!("the {who} ended with {status}")),
+            None if start.elapsed() > limit => {
+                stop(child);
+                return Err(format!("the {who} did not end within {} s", limit.as_secs()));
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+fn stop(child: &mut Child) {
+    // It may have ended by itself.
+    let _ = child.kill();
+    let _ = child.wait();
+}

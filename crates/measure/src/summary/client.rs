@@ -1,0 +1,238 @@
+//! The client as an instrument: how far its own figures may lie from what happened, from what it noted itself.
+//!
+//! - **Sending.** The clock is read before a write and after it. TTFT begins at the reading before the first write; the bytes
+//!   left before the reading after it. So a TTFT is too long by at most what that write took.
+//! - **Receiving, the kernel's times.** A read carries the time of its last segment. An event that is the last of its read came
+//!   then; one that shares its read with later events came at that time or before, but after the read before.
+//! - **Receiving, our own times.** An event came before our read; by how much, the kernel's time tells.
+//!
+//! What none of these can see is [`UNSEEN_US`]. It must not know how a server or another tool measures.
+
+use crate::lang::Lang;
+use crate::record::RequestRecord;
+use crate::runlog::RunLog;
+use crate::sample::Sample;
+use crate::timeline::Timeline;
+use serde::{Deserialize, Serialize};
+
+/// From a segment's way into the kernel to its stamp, and from a write to the wire, µs: 2–7 were measured on loopback and across a
+/// virtual link; a real network card and its interrupts are not in it.
+const UNSEEN_US: f64 = 10.0;
+/// Above this bound figures are not called good, µs.
+const GOOD_US_MAX: f64 = 1000.0;
+/// Sends later than this are the client's fault, ms.
+pub(super) const LATE_MS_MAX: f64 = 5.0;
+/// Our reads come later than this after the kernel's time only when something else had the core, µs.
+const LAG_US_SHARED: f64 = 1000.0;
+/// A thread that works more than this share of the time is a queue.
+const CPU_SHARE_MAX: f64 = 0.9;
+
+/// What the client says of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientState {
+    /// The figures are good to the bound.
+    Good,
+    /// The client did not keep up: its figures are partly its own.
+    Overloaded,
+    /// The records do not tell.
+    #[default]
+    Unknown,
+}
+
+/// The verdict, with what it rests on. Times in µs unless named otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClientVerdict {
+    /// The verdict.
+    pub state: ClientState,
+    /// 99 of 100 TTFTs are wrong by no more than this.
+    pub ttft_bound_us: Option<f64>,
+    /// 99 of 100 times of token events are wrong by no more than this.
+    pub event_bound_us: Option<f64>,
+    /// How long the writes that began or ended a request took, P99.
+    pub write_us_p99: Option<f64>,
+    /// From the kernel's time of an event to our read of it, P99 and largest.
+    pub read_lag_us_p99: Option<f64>,
+    /// See `read_lag_us_p99`.
+    pub read_lag_us_max: Option<f64>,
+    /// Requests sent after they should have been, P99, ms.
+    pub send_lateness_ms_p99: Option<f64>,
+    /// Token events that shared a read with the token event before them, of all.
+    pub coalesced: Option<f64>,
+    /// Processor time of the client by time: 1 is a core's whole work.
+    pub cpu_share: Option<f64>,
+    /// How often the system took a core away from the client.
+    pub involuntary_switches: Option<u64>,
+    /// TCP segments that this machine sent again during the run, whoever sent them.
+    pub retransmits: Option<u64>,
+    /// Something else worked on the client's core.
+    pub core_shared: bool,
+    /// The bound is that of the kernel's times.
+    pub by_kernel: bool,
+}
+
+impl ClientVerdict {
+    /// The verdict on a run.
+    pub(super) fn of(
+        log: &RunLog,
+        complete: &[&Timeline<'_>],
+        duration_s: Option<f64>,
+        late_ms_p99: Option<f64>,
+    ) -> Self {
+        let records = || complete.iter().map(|line| line.record);
+        let p99 = |values: &[f64]| Sample::new(values.iter().copied()).map(|sample| sample.quantile(0.99));
+        let writes: Vec<f64> = records().filter_map(|record| record.write_ns_max).map(us).collect();
+        let lags: Vec<f64> = records().flat_map(|record| &record.events).filter_map(lag_us).collect();
+        let by_kernel = !complete.is_empty() && complete.iter().all(|line| line.by_kernel);
+        let receiving: Vec<Option<Vec<f64>>> = complete.iter().map(|line| receive_bounds_us(line)).collect();
+        let all_known = receiving.iter().all(Option::is_some) && writes.len() == complete.len();
+        let ttft: Vec<f64> = receiving
+            .iter()
+            .zip(&writes)
+            .filter_map(|(bounds, write)| Some(bounds.as_ref()?.first()? + write))
+            .collect();
+        let events: Vec<f64> = receiving.iter().flatten().flatten().copied().collect();
+        let known = |values: &[f64]| p99(values).filter(|_| all_known).map(|bound| bound + UNSEEN_US);
+        let tokens: usize = complete.iter().map(|line| line.tokens.len()).sum();
+        let footer = log.footer.as_ref();
+        let cpu_s = footer.and_then(|footer| footer.client_cpu_ns).map(|ns| ns as f64 / 1e9);
+        let read_lag_us_p99 = p99(&lags);
+        let mut verdict = Self {
+            state: ClientState::Unknown,
+            ttft_bound_us: known(&ttft),
+            event_bound_us: known(&events),
+            write_us_p99: p99(&writes),
+            read_lag_us_p99,
+            read_lag_us_max: Sample::new(lags).map(|sample| sample.max()),
+            send_lateness_ms_p99: late_ms_p99,
+            coalesced: (tokens > 0)
+                .then(|| complete.iter().map(|line| line.coalesced).sum::<usize>() as f64 / tokens as f64),
+            cpu_share: cpu_s
+                .zip(duration_s)
+                .filter(|(_, duration)| *duration > 0.0)
+                .map(|(cpu, duration)| cpu / duration),
+            involuntary_switches: footer.and_then(|footer| footer.client_involuntary_switches),
+            retransmits: footer.and_then(|footer| footer.tcp_retransmits),
+            core_shared: false,
+            by_kernel,
+        };
+        verdict.core_shared =
+            verdict.works_less_than_it_waits() && read_lag_us_p99.is_some_and(|lag| lag > LAG_US_SHARED);
+        verdict.state = verdict.judge();
+        verdict
+    }
+
+    fn works_less_than_it_waits(&self) -> bool {
+        self.cpu_share.is_none_or(|share| share <= CPU_SHARE_MAX)
+    }
+
+    fn judge(&self) -> ClientState {
+        if self.send_lateness_ms_p99.is_some_and(|late| late > LATE_MS_MAX) {
+            return ClientState::Overloaded;
+        }
+        match self.ttft_bound_us {
+            Some(bound) if bound <= GOOD_US_MAX => ClientState::Good,
+            // Late writes and late reads are the client's; events that came together may be the server's doing.
+            Some(_) if self.was_slow() => ClientState::Overloaded,
+            _ => ClientState::Unknown,
+        }
+    }
+
+    fn was_slow(&self) -> bool {
+        let late_reads = self.read_lag_us_p99.is_some_and(|lag| lag > GOOD_US_MAX);
+        self.write_us_p99.is_some_and(|write| write > GOOD_US_MAX) || late_reads || !self.works_less_than_it_waits()
+    }
+
+    /// One line, with what to do where something can be done.
+    #[must_use]
+    pub fn text(&self, lang: Lang) -> String {
+        let bound = |us: f64| if us < 1000.0 { format!("{us:.0} µs") } else { format!("{:.1} ms", us / 1e3) };
+        let within = match self.by_kernel {
+            true => lang.pick(
+                "from the kernel's stamps; network card and interrupts not included",
+                "按内核时间戳；不含网卡与中断",
+            ),
+            false => lang.pick("by the client's own reads", "按程序自己的读取时间"),
+        };
+        let mut text = match (self.state, self.ttft_bound_us) {
+            (ClientState::Good, Some(us)) => {
+                lang.pick(format!("figures good to ±{} ({within})", bound(us)), format!("数字误差不超过 ±{}（{within}）", bound(us)))
+            }
+            (ClientState::Overloaded, us) => {
+                let causes = self.causes(us.map(bound), lang).join(lang.pick(", ", "，"));
+                lang.pick(
+                    format!("client overloaded: {causes}; give it a core of its own, or lower rate or concurrency"),
+                    format!("客户端过载：{causes}；请为其留出一个核，或降低速率或并发"),
+                )
+            }
+            (ClientState::Unknown, Some(us)) => lang.pick(
+                format!(
+                    "figures good to ±{} only: first tokens shared a read with later events, as servers and proxies that batch events make them ({within})",
+                    bound(us)
+                ),
+                format!("数字误差可达 ±{}：首个 token 与之后的事件在同一次读取中到达，服务端或代理合并事件时如此（{within}）", bound(us)),
+            ),
+            _ => lang
+                .pick(
+                    "how good the figures are is not known: the records lack the kernel's times",
+                    "无法判断数字误差：记录中没有内核时间",
+                )
+                .to_owned(),
+        };
+        if let (true, Some(max)) = (self.core_shared, self.read_lag_us_max) {
+            let taken = self.involuntary_switches.unwrap_or_default();
+            text.push_str(&lang.pick(
+                format!("; its core was shared: reads up to {} late, the core taken away {taken} times", bound(max)),
+                format!("；其核被其他程序占用：读取最多迟 {}，被抢占 {taken} 次", bound(max)),
+            ));
+        }
+        text
+    }
+
+    fn causes(&self, bound: Option<String>, lang: Lang) -> Vec<String> {
+        let mut causes = Vec::new();
+        if let Some(late) = self.send_lateness_ms_p99.filter(|late| *late > LATE_MS_MAX) {
+            causes.push(lang.pick(format!("sends {late:.1} ms late (P99)"), format!("发送迟 {late:.1} 毫秒（P99）")));
+        }
+        if let Some(bound) = bound.filter(|_| self.ttft_bound_us.is_some_and(|us| us > GOOD_US_MAX)) {
+            causes.push(lang.pick(format!("TTFT good to ±{bound} only"), format!("TTFT 误差可达 ±{bound}")));
+        }
+        if let Some(share) = self.cpu_share.filter(|share| *share > CPU_SHARE_MAX) {
+            causes.push(
+                lang.pick(
+                    format!("{:.0} % of a core used", share * 100.0),
+                    format!("占用 {:.0} % 的核", share * 100.0),
+                ),
+            );
+        }
+        causes
+    }
+}
+
+fn us(ns: u64) -> f64 {
+    ns as f64 / 1e3
+}
+
+fn lag_us(event: &crate::event::EventStamp) -> Option<f64> {
+    event.kernel_ns.map(|kernel_ns| us(event.user_ns.saturating_sub(kernel_ns)))
+}
+
+/// How early each token event may really have come, µs; `None` where the records do not tell.
+fn receive_bounds_us(line: &Timeline<'_>) -> Option<Vec<f64>> {
+    let record: &RequestRecord = line.record;
+    let events = &record.events;
+    let mut bounds = Vec::new();
+    for (number, event) in events.iter().enumerate().filter(|(_, event)| event.kind.is_token()) {
+        let kernel_ns = event.kernel_ns?;
+        let later_in_the_read = events.get(number + 1).is_some_and(|next| next.user_ns == event.user_ns);
+        let read_before = events[..number].iter().rev().find(|other| other.user_ns != event.user_ns);
+        let earliest_ns = match (later_in_the_read, read_before) {
+            (false, _) => kernel_ns,
+            (true, Some(before)) => before.user_ns.min(kernel_ns),
+            (true, None) => record.body_sent_ns?.min(kernel_ns),
+        };
+        let shown_ns = if line.by_kernel { kernel_ns } else { event.user_ns };
+        bounds.push(us(shown_ns.saturating_sub(earliest_ns)));
+    }
+    Some(bounds)
+}

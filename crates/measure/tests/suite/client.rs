@@ -1,0 +1,100 @@
+//! What the client says of its own figures: arithmetic over hand-written records.
+
+use crate::build::{MS, by_own_reads, log, request};
+use measure::{ClientState, Footer, Lang, RequestRecord, RunLog, RunSummary, Summarise};
+
+/// A request whose writes took so many µs and whose token events the kernel had so many µs before we read them.
+fn seen(write_us: u64, lag_us: u64, events: &str) -> RequestRecord {
+    let mut record = request(0, events, 14, 3);
+    record.write_ns_max = Some(write_us * 1000);
+    for event in &mut record.events {
+        event.kernel_ns = Some(event.user_ns - lag_us * 1000);
+    }
+    record
+}
+
+fn verdict(log: &RunLog, how: &Summarise) -> measure::ClientVerdict {
+    RunSummary::of(log, how).client
+}
+
+const PLAIN: &str = "r100 t100 t120 t140 f140 d141";
+
+#[test]
+fn a_ttft_is_good_to_what_the_write_took_and_ten_microseconds() {
+    let client = verdict(&log(vec![seen(30, 25, "r99 t100 t120 t140 d141")]), &Summarise::default());
+    assert_eq!(
+        (client.state, client.ttft_bound_us, client.event_bound_us),
+        (ClientState::Good, Some(40.0), Some(10.0))
+    );
+    assert_eq!(
+        client.text(Lang::En),
+        "figures good to ±40 µs (from the kernel's stamps; network card and interrupts not included)"
+    );
+}
+
+#[test]
+fn our_own_reads_are_late_by_what_the_kernel_says() {
+    let client = verdict(&log(vec![seen(30, 25, "r99 t100 t120 t140 d141")]), &by_own_reads());
+    assert_eq!((client.state, client.ttft_bound_us), (ClientState::Good, Some(65.0)));
+    assert!(client.text(Lang::En).contains("own reads"));
+}
+
+#[test]
+fn a_first_token_that_shares_its_read_may_have_come_after_the_read_before() {
+    let client = verdict(&log(vec![seen(0, 0, "r90 t100 t100 t140 d141")]), &Summarise::default());
+    assert_eq!((client.state, client.ttft_bound_us), (ClientState::Unknown, Some(10_010.0)));
+    // With nothing before it, after the request was out.
+    let client = verdict(&log(vec![seen(0, 0, "t100 t100 t140 d141")]), &Summarise::default());
+    assert_eq!(client.ttft_bound_us, Some(100_010.0));
+    assert!(client.text(Lang::En).contains("±100.0 ms only"), "{}", client.text(Lang::En));
+}
+
+#[test]
+fn a_role_event_with_the_first_token_costs_nothing() {
+    let client = verdict(&log(vec![seen(5, 0, PLAIN)]), &Summarise::default());
+    assert_eq!(client.ttft_bound_us, Some(15.0));
+}
+
+#[test]
+fn slow_writes_and_late_sends_are_the_clients_fault() {
+    let client = verdict(&log(vec![seen(2000, 0, PLAIN)]), &Summarise::default());
+    assert_eq!(client.state, ClientState::Overloaded);
+    assert!(client.text(Lang::En).contains("TTFT good to ±2.0 ms only"), "{}", client.text(Lang::En));
+    let mut late = seen(5, 0, PLAIN);
+    (late.intended_ns, late.admitted_ns) = (0, Some(0));
+    late.sent_ns = Some(6 * MS);
+    let client = verdict(&log(vec![late]), &Summarise::default());
+    assert_eq!(client.state, ClientState::Overloaded);
+    assert!(client.text(Lang::Zh).contains("发送迟 6.0"), "{}", client.text(Lang::Zh));
+}
+
+#[test]
+fn a_shared_core_is_named_and_spoils_only_our_own_reads() {
+    let mut log = log(vec![seen(5, 4000, PLAIN)]);
+    let footer = log.footer.take().unwrap();
+    log.footer = Some(Footer { client_cpu_ns: Some(MS), client_involuntary_switches: Some(7), ..footer });
+    let client = verdict(&log, &Summarise::default());
+    assert_eq!((client.state, client.ttft_bound_us, client.core_shared), (ClientState::Good, Some(15.0), true));
+    assert!(
+        client.text(Lang::En).ends_with("its core was shared: reads up to 4.0 ms late, the core taken away 7 times")
+    );
+    let client = verdict(&log, &by_own_reads());
+    assert_eq!((client.state, client.core_shared), (ClientState::Overloaded, true));
+    // A client that works all the time is its own neighbour.
+    log.footer.as_mut().unwrap().client_cpu_ns = Some(141 * MS);
+    assert!(!verdict(&log, &Summarise::default()).core_shared);
+}
+
+#[test]
+fn what_the_records_do_not_tell_is_not_claimed() {
+    let mut no_kernel = seen(5, 0, PLAIN);
+    no_kernel.events[2].kernel_ns = None;
+    let mut no_write = seen(5, 0, PLAIN);
+    no_write.write_ns_max = None;
+    for record in [no_kernel, no_write] {
+        let client = verdict(&log(vec![seen(5, 0, PLAIN), record]), &Summarise::default());
+        assert_eq!((client.state, client.ttft_bound_us), (ClientState::Unknown, None));
+        assert!(client.text(Lang::En).contains("not known"));
+    }
+    assert_eq!(verdict(&log(vec![]), &Summarise::default()).state, ClientState::Unknown);
+}
