@@ -4,6 +4,7 @@
 //! turns tapes into records; `measure` turns records into figures. ARCHITECTURE.md has the map.
 
 pub mod arrival;
+pub mod calibrate;
 pub mod cli;
 pub mod commands;
 pub mod counting;
@@ -19,5 +20,6 @@ pub mod stop;
 pub mod store;
 pub mod survey;
 pub mod tokens;
+pub mod usage;
 pub mod view;
 pub mod workload;

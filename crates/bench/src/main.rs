@@ -26,6 +26,8 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Some(Command::Report(args)) => commands::report(args, lang),
         Some(Command::ParseLog(args)) => commands::parse_log(args, lang),
+        Some(Command::Calibrate(args)) => bench::calibrate::run(args, lang),
+        Some(Command::ScriptedServer(args)) => return serve::main(args.words.iter().cloned()),
         None => run(&cli.run, lang),
     };
     match result {

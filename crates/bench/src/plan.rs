@@ -189,6 +189,8 @@ pub struct Plan {
     pub clock: Clock,
     /// Limits of a good request.
     pub goodput: Vec<SloLimit>,
+    /// A run whose client does not call its own figures good has exit status 5.
+    pub strict_client: bool,
     /// Limits of the run.
     pub slo: Vec<RunLimit>,
 }
@@ -266,6 +268,7 @@ impl Plan {
             definitions: args.definitions.into(),
             clock: args.clock.into(),
             goodput: goodput(&args.goodput)?,
+            strict_client: args.strict_client,
             slo: run_limits(&args.slo)?,
         };
         plan.check_together()?;

@@ -10,6 +10,7 @@ use crate::recorder::Recorder;
 use crate::stop::StopSignal;
 use crate::store::{Extras, Store};
 use crate::survey::Asker;
+use crate::usage::Usage;
 use crate::view::View;
 use crate::workload::{Item, Workload};
 use measure::{Header, ImageProof, Lang, Outcome, Phase, RequestRecord};
@@ -104,7 +105,7 @@ struct Session {
     proof: Option<ImageProof>,
     asked: Asked,
     wall_minus_monotonic_ns: i64,
-    cpu_ns_before: u64,
+    usage_before: Usage,
     /// Holds the kernel's stamping on for the whole run.
     _stamping: Option<std::net::UdpSocket>,
 }

@@ -178,15 +178,6 @@ pub fn raise_open_files(connections: u64, is_bound: bool) -> Result<Option<u64>,
         .map_err(|error| format!("the limit of open files cannot be raised from {soft} to {raised}: {error}"))
 }
 
-/// Largest resident size of this process so far, bytes.
-#[must_use]
-pub fn rss_bytes_max() -> Option<u64> {
-    use nix::sys::resource::{UsageWho, getrusage};
-    let kib = getrusage(UsageWho::RUSAGE_SELF).ok()?.max_rss();
-    let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
-    u64::try_from(kib).ok().map(|kib| kib * unit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

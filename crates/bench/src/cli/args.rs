@@ -1,5 +1,6 @@
 //! Every flag, as clap sees it. Checks that need more than one flag are the plan's.
 
+use super::subcommands::{CalibrateArgs, ParseLogArgs, ReportArgs, ScriptedServerArgs};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use measure::{Clock, Definitions, Detail, Lang};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,11 @@ pub enum Command {
     Report(ReportArgs),
     /// Turn benchmark logs (of this tool, the script, vllm bench serve, SGLang) into CSV
     ParseLog(ParseLogArgs),
+    /// Measure this client's own error on this machine, against a scripted server whose send times are known
+    Calibrate(CalibrateArgs),
+    /// A scripted server of this binary, for calibrate
+    #[command(hide = true)]
+    ScriptedServer(ScriptedServerArgs),
 }
 
 /// The flags of a run.
@@ -229,55 +235,15 @@ pub struct RunArgs {
     /// status 4
     #[arg(long, value_name = "LIMITS", num_args = 1.., help_heading = "Output")]
     pub slo: Vec<String>,
+    /// Exit status 5 unless the client calls its own figures good ("client: figures good to ±…")
+    #[arg(long, help_heading = "Output")]
+    pub strict_client: bool,
     /// Print the plan as JSON, send nothing
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
     /// Language of talk and help
     #[arg(long, value_enum, global = true, help_heading = "Output")]
     pub lang: Option<LangArg>,
-}
-
-/// Flags of `report`.
-#[derive(Debug, Clone, Args)]
-pub struct ReportArgs {
-    /// Folder of the run, or its run.jsonl
-    pub run: PathBuf,
-    /// What to print
-    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
-    pub format: ReportFormat,
-    /// What counts as a token; without it, as in the run
-    #[arg(long, value_enum)]
-    pub definitions: Option<DefinitionsArg>,
-    /// Which time of an event counts; without it, as in the run
-    #[arg(long, value_enum)]
-    pub clock: Option<ClockArg>,
-    /// Limits of a good request, in ms: "ttft:500 tpot:50"; without it, the run's
-    #[arg(long, value_name = "LIMITS", num_args = 1..)]
-    pub goodput: Vec<String>,
-    /// Limits of the run, "FIGURE:STATISTIC:MS" such as "ttft:p99:500"; one that is missed makes the exit status 4;
-    /// without it, the run's
-    #[arg(long, value_name = "LIMITS", num_args = 1..)]
-    pub slo: Vec<String>,
-    /// Byte order mark before CSV, for Excel
-    #[arg(long)]
-    pub bom: bool,
-}
-
-/// Flags of `parse-log`.
-#[derive(Debug, Clone, Args)]
-pub struct ParseLogArgs {
-    /// Log files; - is standard input. Several get a last column with the file of each row
-    #[arg(required = true)]
-    pub logs: Vec<PathBuf>,
-    /// Write the answers (image, answer) instead of the figures
-    #[arg(long)]
-    pub answers: bool,
-    /// A column more that says what is special about a block
-    #[arg(long)]
-    pub flags: bool,
-    /// Byte order mark, for Excel
-    #[arg(long)]
-    pub bom: bool,
 }
 
 /// A path that may be empty: the script's default is, and shell scripts pass it on.
@@ -301,21 +267,6 @@ fn seconds(given: &str) -> Result<f64, String> {
     };
     let seconds = number.trim().parse::<f64>().ok().zip(factor).map(|(number, factor)| number * factor);
     seconds.ok_or_else(|| "seconds are expected, such as 90, or a number with a unit: 90s, 5m, 2h".to_owned())
-}
-
-/// What `report` prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ReportFormat {
-    /// The block and everything beneath it.
-    Text,
-    /// The block alone.
-    Block,
-    /// summary.json.
-    Json,
-    /// requests.csv.
-    Csv,
-    /// The JSON of vllm bench serve.
-    Vllm,
 }
 
 /// How images travel.

@@ -17,6 +17,9 @@ pub(super) fn translate(command: Command) -> Command {
             translate_arguments(with_help(report))
                 .about("根据运行目录重新计算结果，不需要服务端；未给出的定义、时钟与上限沿用该运行的")
         })
+        .mut_subcommand("calibrate", |calibrate| {
+            translate_arguments(with_help(calibrate)).about("在本机上用发送时间已知的脚本服务端测量本客户端自身的误差")
+        })
         .mut_subcommand("parse-log", |parse| {
             translate_arguments(with_help(parse)).about("把日志（本工具、原脚本、vllm bench serve、SGLang）转成 CSV")
         })
@@ -118,7 +121,15 @@ const HELP: &[(&str, &str)] = &[
     ("clock", "事件采用哪个时间：内核接收时间，或程序自己的读取时间"),
     ("goodput", "合格请求的上限，毫秒：\"ttft:500 tpot:50 e2e:10000\""),
     ("slo", "整个运行的上限，\"指标:统计量:毫秒\"，例如 \"ttft:p99:500 tpot:mean:50\"；不满足时退出码为 4"),
+    ("strict_client", "客户端不能确认自身数字的误差时，退出码为 5"),
     ("dry_run", "以 JSON 打印计划，不发送"),
+    ("streams", "同时的流数，每个数一种情形；不给出则为常用情形，约一分钟"),
+    ("interval_ms", "同一流中两个事件的间隔，毫秒；0 表示不间断"),
+    ("tokens", "每个流的 token 事件数"),
+    ("event_bytes", "把每个事件补足到该字节数"),
+    ("image_mb", "每个请求带一张约该 MB 数的图片"),
+    ("tls", "经过 TLS（加密连接）"),
+    ("json", "以 JSON 打印"),
     ("lang", "提示与帮助的语言（zh 或 en）"),
     ("run", "运行目录，或其中的 run.jsonl（路径）"),
     ("format", "打印什么：文本、结果块、JSON、CSV 或 vllm 的 JSON"),

@@ -4,10 +4,9 @@ mod args;
 mod chinese;
 mod faults;
 mod spelling;
+mod subcommands;
 
-pub use args::{
-    Arrivals, Cli, Command, ImageAs, MaxTokensField, OverCap, ParseLogArgs, PartOrder, ReportArgs, ReportFormat,
-    RunArgs,
-};
+pub use args::{Arrivals, Cli, Command, ImageAs, MaxTokensField, OverCap, PartOrder, RunArgs};
 pub use faults::fault;
 pub use spelling::{command, parse};
+pub use subcommands::{CalibrateArgs, ParseLogArgs, ReportArgs, ReportFormat, ScriptedServerArgs};

@@ -5,8 +5,8 @@ use crate::counting::Counter;
 use crate::hints;
 use crate::plan::Plan;
 use crate::store::Store;
-use crate::survey;
-use measure::{Footer, Lang, Outcome, Phase, RunLog, RunSummary, Summarise};
+use crate::usage;
+use measure::{ClientState, Footer, Lang, Outcome, Phase, RunLog, RunSummary, Summarise};
 
 impl Session {
     /// The run cannot go on: what there is of it is in order on the disk.
@@ -31,7 +31,7 @@ impl Session {
 
     /// Counts what is left to count, prints the block and the rest, writes the files; the exit status.
     pub(super) fn finish(mut self) -> u8 {
-        let cpu_ns = stamp::cpu_ns().saturating_sub(self.cpu_ns_before);
+        let usage = self.usage_before.since();
         let step = stamp::wall_minus_monotonic_ns() - self.wall_minus_monotonic_ns;
         let (counter, error) = Counter::find(&self.plan.tokenizer_spec(), &self.asker, &self.model, &self.stop);
         if let Some(error) = error {
@@ -47,8 +47,10 @@ impl Session {
             retokenised: self.records.iter().filter_map(|record| Some((record.index, record.retokenised?))).collect(),
             image_proof: self.proof.clone(),
             wall_clock_step_ns: Some(step),
-            client_cpu_ns: Some(cpu_ns),
-            client_rss_bytes_max: survey::rss_bytes_max(),
+            client_cpu_ns: Some(usage.cpu_ns()),
+            client_rss_bytes_max: usage::rss_bytes_max(),
+            client_involuntary_switches: usage.involuntary_switches(),
+            tcp_retransmits: usage.tcp_retransmits(),
             proxy: self.reach.target.proxy_name(),
         };
         let how = self.how();
@@ -65,7 +67,7 @@ impl Session {
         }
         let unanswered =
             log.records.iter().any(|record| record.phase == Phase::Accuracy && record.outcome != Outcome::Complete);
-        exit_status(&summary, self.stop.cause(), unanswered)
+        exit_status(&summary, self.stop.cause(), unanswered, self.plan.strict_client)
     }
 
     /// Ends the run's files and says where they are.
@@ -79,13 +81,14 @@ impl Session {
     }
 }
 
-/// 130/143, 1, 3, 4 in this order; 0 when all is well. An image of the accuracy run without an answer is a failure too.
-fn exit_status(summary: &RunSummary, stopped: Option<&str>, unanswered: bool) -> u8 {
+/// 130/143, 1, 3, 4, 5 in this order; 0 when all is well. An image of the accuracy run without an answer is a failure too.
+fn exit_status(summary: &RunSummary, stopped: Option<&str>, unanswered: bool, strict: bool) -> u8 {
     match stopped {
         Some(_) => stop_status(stopped),
         None if summary.counts.complete == 0 => 1,
         None if summary.counts.failed > 0 || unanswered => 3,
         None if !summary.keeps_slo() => 4,
+        None if strict && summary.client.state != ClientState::Good => 5,
         None => 0,
     }
 }

@@ -10,6 +10,7 @@ use crate::stop::StopSignal;
 use crate::store::{Extras, Store, default_folder};
 use crate::survey::{self, Asker, client_facts, model_ids};
 use crate::tokens::{Env, Loaded, resolve};
+use crate::usage::Usage;
 use crate::view::View;
 use crate::workload::{Draft, Workload, needs_tokenizer};
 use geometry::{Family, Preprocessor};
@@ -78,7 +79,7 @@ impl Session {
             proof: None,
             asked: Asked::default(),
             wall_minus_monotonic_ns,
-            cpu_ns_before: stamp::cpu_ns(),
+            usage_before: Usage::now(),
             _stamping: stamping,
         })
     }

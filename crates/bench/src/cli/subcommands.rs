@@ -1,0 +1,114 @@
+//! Flags of the sub-commands.
+
+use super::args::{ClockArg, DefinitionsArg};
+use clap::{Args, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Flags of `report`.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// Folder of the run, or its run.jsonl
+    pub run: PathBuf,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+    /// What counts as a token; without it, as in the run
+    #[arg(long, value_enum)]
+    pub definitions: Option<DefinitionsArg>,
+    /// Which time of an event counts; without it, as in the run
+    #[arg(long, value_enum)]
+    pub clock: Option<ClockArg>,
+    /// Limits of a good request, in ms: "ttft:500 tpot:50"; without it, the run's
+    #[arg(long, value_name = "LIMITS", num_args = 1..)]
+    pub goodput: Vec<String>,
+    /// Limits of the run, "FIGURE:STATISTIC:MS" such as "ttft:p99:500"; one that is missed makes the exit status 4;
+    /// without it, the run's
+    #[arg(long, value_name = "LIMITS", num_args = 1..)]
+    pub slo: Vec<String>,
+    /// Byte order mark before CSV, for Excel
+    #[arg(long)]
+    pub bom: bool,
+}
+
+/// Flags of `parse-log`.
+#[derive(Debug, Clone, Args)]
+pub struct ParseLogArgs {
+    /// Log files; - is standard input. Several get a last column with the file of each row
+    #[arg(required = true)]
+    pub logs: Vec<PathBuf>,
+    /// Write the answers (image, answer) instead of the figures
+    #[arg(long)]
+    pub answers: bool,
+    /// A column more that says what is special about a block
+    #[arg(long)]
+    pub flags: bool,
+    /// Byte order mark, for Excel
+    #[arg(long)]
+    pub bom: bool,
+}
+
+/// Flags of `calibrate`.
+#[derive(Debug, Clone, Args)]
+pub struct CalibrateArgs {
+    /// Streams at once, one case for each number; without it the usual cases, about a minute
+    #[arg(long, value_name = "N", num_args = 1.., value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub streams: Vec<u32>,
+    /// Between two events of a stream, ms; 0: back to back
+    #[arg(long, value_name = "MS", value_parser = interval)]
+    pub interval_ms: Option<f64>,
+    /// Token events of a stream
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u64).range(2..=1_000_000))]
+    pub tokens: u64,
+    /// Pad each event to this many bytes
+    #[arg(long, value_name = "BYTES", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_048_576))]
+    pub event_bytes: Option<usize>,
+    /// Put an image of about this many MB into every request
+    #[arg(long, value_name = "MB", value_parser = megabytes)]
+    pub image_mb: Option<f64>,
+    /// Over TLS
+    #[arg(long)]
+    pub tls: bool,
+    /// Which time of an event counts
+    #[arg(long, value_enum, default_value = "kernel")]
+    pub clock: ClockArg,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The command line of `vlm-server`.
+#[derive(Debug, Clone, Args)]
+pub struct ScriptedServerArgs {
+    /// As `vlm-server` takes them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<OsString>,
+}
+
+/// What `report` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// The block and everything beneath it.
+    Text,
+    /// The block alone.
+    Block,
+    /// summary.json.
+    Json,
+    /// requests.csv.
+    Csv,
+    /// The JSON of vllm bench serve.
+    Vllm,
+}
+
+
+fn interval(given: &str) -> Result<f64, String> {
+    within(given, 0.0, 60_000.0).ok_or_else(|| "milliseconds from 0 to 60000 are expected".to_owned())
+}
+
+fn megabytes(given: &str) -> Result<f64, String> {
+    within(given, 0.01, 150.0).ok_or_else(|| "megabytes from 0.01 to 150 are expected".to_owned())
+}
+
+fn within(given: &str, least: f64, most: f64) -> Option<f64> {
+    given.parse::<f64>().ok().filter(|value| (least..=most).contains(value))
+}
