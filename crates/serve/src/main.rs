@@ -2,7 +2,7 @@
 
 use nix::sys::signal::{SigSet, Signal};
 use serve::cli::{self, Args};
-use serve::{Listening, ScriptedBackend, StopHandle};
+use serve::{Keep, Listening, ScriptedBackend, StopHandle};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -46,6 +46,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     signals.thread_block()?;
     let mut listening = Listening::bind(&args.host, args.port, None, Box::new(ScriptedBackend::new(script)))?;
     listening.spin = args.spin;
+    listening.keep = if args.truth_log.is_some() { Keep::Times } else { Keep::Nothing };
     let handle = listening.handle();
     say(&format!("vlm-server: SCRIPTED, no model: answers are made-up tokens at set times; served as {names}"));
     say(&format!("listening on http://{}", listening.address()?));
