@@ -94,9 +94,10 @@ fn one(case: &Case, cores: &processes::Cores) -> Result<Row, Failure> {
     // The server's records are written when it ends.
     let ended = server.stop();
     done.and(ended).map_err(&broken)?;
-    let log = crate::store::read_run(&folder.run()).map_err(|error| broken(format!("{error:#}")))?;
+    let log = crate::store::read_run(&folder.run()).map_err(|error| broken(error.to_string()))?;
     let truth = truth::read(&folder.truth()).map_err(&broken)?;
     let errors = errors(&log, &truth, case.clock).map_err(&broken)?;
+    let summary = measure::RunSummary::of(&log, &measure::Summarise::as_planned(&log.header));
     let events = errors.events;
     let footer = log.footer.as_ref();
     let cpu_ns = footer.and_then(|footer| footer.client_cpu_ns);
@@ -106,7 +107,7 @@ fn one(case: &Case, cores: &processes::Cores) -> Result<Row, Failure> {
         cpu_us_per_event: cpu_ns.filter(|_| events > 0).map(|ns| ns as f64 / 1e3 / events as f64),
         cpu_s: cpu_ns.map(|ns| ns as f64 / 1e9),
         rss_mb: footer.and_then(|footer| footer.client_rss_bytes_max).map(|bytes| bytes as f64 / 1e6),
-        claimed_us: None,
+        claimed_us: summary.client.ttft_bound_us,
         errors,
     })
 }

@@ -27,7 +27,9 @@ fn main() -> ExitCode {
         Some(Command::Report(args)) => commands::report(args, lang),
         Some(Command::ParseLog(args)) => commands::parse_log(args, lang),
         Some(Command::Calibrate(args)) => bench::calibrate::run(args, lang),
-        Some(Command::ScriptedServer(args)) => return serve::main(args.words.iter().cloned()),
+        Some(Command::ScriptedServer(args)) => {
+            return serve::main(std::iter::once("vlm-server".into()).chain(args.words.iter().cloned()));
+        }
         None => run(&cli.run, lang),
     };
     match result {

@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn the_field_is_found_by_its_name() {
-        let text = "Ip: Forwarding\nIp: 1\nTcp: RtoMin InSegs RetransSegs OutRsts\nTcp: 200 -1 17 3\nUdp: InDatagrams\n";
+        let text =
+            "Ip: Forwarding\nIp: 1\nTcp: RtoMin InSegs RetransSegs OutRsts\nTcp: 200 -1 17 3\nUdp: InDatagrams\n";
         assert_eq!(retransmits(text), Some(17));
         assert_eq!(retransmits("Tcp: RtoMin\nTcp: 200\n"), None);
         assert_eq!(retransmits(""), None);

@@ -2,6 +2,7 @@
 
 use crate::validate::{ApiError, ValidRequest};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
 /// When and how a request came.
@@ -34,7 +35,8 @@ pub enum Output {
 }
 
 /// The pieces of one reply in order, each with the time at which it is due (ns on the monotonic clock; 0: at once). The
-/// next is asked for only when the one before has been written: a long reply takes no memory ahead of its time.
+/// next is asked for only when the system has taken all of the one before: a long reply takes no memory ahead of its time,
+/// nor does one that is read slowly. Asking must not wait for anything: it happens in the event loop.
 pub type Pieces = Box<dyn Iterator<Item = (u64, Output)> + Send>;
 
 /// Takes one reply, from any thread.
@@ -42,6 +44,7 @@ pub type Pieces = Box<dyn Iterator<Item = (u64, Output)> + Send>;
 pub struct ReplySink {
     pub(crate) connection: u64,
     pub(crate) generation: u64,
+    pub(crate) gone: Arc<AtomicBool>,
     pub(crate) replies: Sender<PlacedReply>,
     pub(crate) wake: Arc<dyn Fn() + Send + Sync>,
 }
@@ -54,13 +57,25 @@ pub(crate) struct PlacedReply {
 }
 
 impl ReplySink {
-    /// Hands the reply on.
-    pub fn play(self, pieces: Pieces) {
+    /// Hands pieces on. A reply that is made step by step is handed on in several calls: later pieces follow earlier ones,
+    /// and one of them must end the reply. Pieces for a client that is gone are dropped.
+    pub fn play(&self, pieces: Pieces) {
+        if self.is_gone() {
+            return;
+        }
         let reply = PlacedReply { connection: self.connection, generation: self.generation, pieces };
         // A loop that has ended needs no reply.
         if self.replies.send(reply).is_ok() {
             (self.wake)();
         }
+    }
+
+    /// Whether nobody waits for this reply any more: the client has closed its connection or does not read, or the reply is
+    /// whole. Turns true within one turn of the event loop and stays so. A backend that computes looks at it at each step
+    /// and frees what the request holds.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line of `vlm-server`: vLLM's flags, in either spelling, and those of the script.
 
+use crate::error::ServeError;
 use crate::script::{Script, StreamReply};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
@@ -27,6 +28,12 @@ pub struct Args {
     /// Key that requests must carry
     #[arg(long, env = "VLLM_API_KEY", hide_env_values = true)]
     pub api_key: Option<String>,
+    /// Certificate, PEM: serve over TLS
+    #[arg(long, value_name = "FILE", requires = "ssl_keyfile")]
+    pub ssl_certfile: Option<PathBuf>,
+    /// The certificate's key, PEM
+    #[arg(long, value_name = "FILE", requires = "ssl_certfile")]
+    pub ssl_keyfile: Option<PathBuf>,
     /// Chat template (the engine's)
     #[arg(long)]
     pub chat_template: Option<PathBuf>,
@@ -67,10 +74,13 @@ pub struct Args {
     /// Tokens of an answer that is not limited
     #[arg(long, value_name = "N", conflicts_with = "script", help_heading = "Script")]
     pub tokens: Option<u64>,
+    /// Pad each event to this many bytes
+    #[arg(long, value_name = "BYTES", conflicts_with = "script", help_heading = "Script")]
+    pub event_bytes: Option<usize>,
     /// Print the script as JSON and end
     #[arg(long, requires = "scripted", help_heading = "Script")]
     pub print_script: bool,
-    /// Write what was received and sent, with its times, to this file at the end (JSON)
+    /// Keep what was received and sent, with its times; write it to this file at the end (JSON)
     #[arg(long, value_name = "FILE", requires = "scripted", help_heading = "Script")]
     pub truth_log: Option<PathBuf>,
     /// Poll without sleeping while replies are under way: truer send times, a whole core
@@ -109,13 +119,13 @@ impl Args {
     /// The script that the flags describe.
     ///
     /// # Errors
-    /// A line that says what is wrong with it.
-    pub fn script(&self) -> anyhow::Result<Script> {
-        use anyhow::Context;
+    /// [`ServeError`]: what is wrong with it, and in which file.
+    pub fn script(&self) -> Result<Script, ServeError> {
         let mut script = match &self.script {
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("--script {}", path.display()))?;
-                Script::from_json(&text).with_context(|| format!("--script {}", path.display()))?
+                let text = std::fs::read_to_string(path).map_err(ServeError::from);
+                text.and_then(|text| Script::from_json(&text))
+                    .map_err(|why| ServeError::ScriptFile { path: path.clone(), why: Box::new(why) })?
             }
             None => {
                 let usual = StreamReply::default();
@@ -123,6 +133,7 @@ impl Args {
                     prefill_ms: self.prefill_ms.unwrap_or(usual.prefill_ms),
                     interval_ms: self.interval_ms.unwrap_or(usual.interval_ms),
                     tokens: self.tokens.unwrap_or(usual.tokens),
+                    event_bytes: self.event_bytes.or(usual.event_bytes),
                     ..usual
                 })
             }
@@ -172,5 +183,7 @@ mod tests {
         let crate::Reply::Stream(stream) = script.reply else { panic!("a stream") };
         assert_eq!((stream.prefill_ms, stream.interval_ms, stream.tokens), (5.0, 20.0, 7));
         assert!(args("--scripted --prefill-ms=-5").script().is_err());
+        let error = args("--scripted --script /no/such.json").script().unwrap_err().to_string();
+        assert!(error.starts_with("--script /no/such.json: "), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! One streamed (or whole) reply of a script, piece by piece, each made only when the one before has been written.
 
 use crate::backend::Output;
-use crate::http;
+use crate::http::{self, Whole};
 use crate::reply::{Billed, Shape};
 use crate::script::{FaultKind, FinishPlace, StreamReply, UsagePlace};
 use crate::validate::ValidRequest;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Milliseconds in nanoseconds.
+/// Milliseconds in nanoseconds; what does not fit is the largest number.
 pub(crate) fn ns(ms: f64) -> u64 {
     (ms * 1e6).round() as u64
 }
@@ -82,7 +82,7 @@ impl Composer {
     }
 
     fn head(&mut self) {
-        self.push(0, http::stream_head(true), 0);
+        self.push(0, http::stream_head(), 0);
         if let Some(ms) = self.stream.role_ms.filter(|_| self.stream.role) {
             let event = self.role_event();
             self.push(ns(ms), http::chunk(&event), 0);
@@ -104,7 +104,7 @@ impl Composer {
                 bytes.extend(http::chunk(&self.shape.choice(json!({"content": null}), None, Value::Null, None)));
             }
         }
-        let due_ns = ns(self.stream.prefill_ms) + ns(self.stream.interval_ms * self.writes as f64);
+        let due_ns = ns(self.stream.prefill_ms + self.stream.interval_ms * self.writes as f64);
         let mut events = 0;
         while self.done < self.length && u64::from(events) < self.stream.events_per_write {
             if self.fault_is_due() {
@@ -270,7 +270,9 @@ impl Composer {
             "usage": self.at(self.length).json(),
         });
         let after_ns = ns(self.stream.prefill_ms + self.stream.interval_ms * self.length.saturating_sub(1) as f64);
-        let bytes = http::whole(200, "application/json", &[], body.to_string().as_bytes(), true);
+        let body = body.to_string();
+        let whole = Whole { status: 200, content_type: "application/json", body: body.as_bytes(), ..Whole::default() };
+        let bytes = whole.bytes();
         vec![(after_ns, Output::Bytes { bytes, tokens: 0 }), (after_ns, Output::End)]
     }
 }

@@ -1,6 +1,7 @@
 //! A scripted server in a thread of its own, for tests: on a free port of loopback, gone when dropped.
 
-use crate::app::{Listening, Record, ServeError, StopHandle};
+use crate::app::{Keep, Listening, Record, StopHandle};
+use crate::error::ServeError;
 use crate::script::Script;
 use crate::scripted::ScriptedBackend;
 use rustls_pki_types::pem::PemObject;
@@ -23,7 +24,7 @@ impl ScriptedServer {
     /// Starts playing a script.
     ///
     /// # Errors
-    /// [`ServeError`].
+    /// [`ServeError`], also for a script that cannot be played.
     pub fn start(script: Script) -> Result<Self, ServeError> {
         Self::launch(script, None)
     }
@@ -37,9 +38,10 @@ impl ScriptedServer {
     }
 
     fn launch(script: Script, tls: Option<Arc<ServerConfig>>) -> Result<Self, ServeError> {
+        script.check()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let mut listening = Listening::bind("127.0.0.1", 0, tls, Box::new(ScriptedBackend::new(script)))?;
-        listening.keep_bodies = true;
+        listening.keep = Keep::Everything;
         let (address, handle) = (listening.address()?, listening.handle());
         let thread = std::thread::Builder::new().name("scripted".into()).spawn(move || {
             // A loop that fails leaves its clients without answers, which their tests notice.
@@ -88,8 +90,8 @@ impl Drop for ScriptedServer {
     }
 }
 
-fn tls_config(certificate_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig>, ServeError> {
-    let refuse = |why: String| ServeError::Loop(std::io::Error::other(why));
+pub(crate) fn tls_config(certificate_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig>, ServeError> {
+    let refuse = ServeError::Certificate;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate_pem).collect();
     let certificates = certificates.map_err(|error| refuse(error.to_string()))?;
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| refuse(error.to_string()))?;

@@ -2,7 +2,7 @@
 
 use crate::backend::{Arrival, Backend, Output, ReplySink};
 use crate::composer::{Composer, ns};
-use crate::http;
+use crate::http::Whole;
 use crate::image_size::image_tokens;
 use crate::reply::Billed;
 use crate::script::{HttpReply, ImageBilling, RawReply, Reply, Script, When};
@@ -13,7 +13,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 /// Plays a [`Script`].
 pub struct ScriptedBackend {
     script: Script,
-    /// Digests of the prompts answered so far.
+    /// Digests of the prompts answered so far, where a reply bills repeated ones as cached.
     seen: HashSet<u64>,
     open_gates: HashSet<String>,
     /// Replies that wait at a gate.
@@ -94,9 +94,11 @@ impl Backend for ScriptedBackend {
         if self.script.concurrency_max.is_some_and(|most| arrival.in_flight > most) {
             return Err(ApiError::new(429, "TooManyRequests", "the server is at its limit of requests", None));
         }
-        let mut digest = DefaultHasher::new();
-        (&request.text, &request.images).hash(&mut digest);
-        let again = !self.seen.insert(digest.finish());
+        let again = self.script.caches() && {
+            let mut digest = DefaultHasher::new();
+            (&request.text, &request.images).hash(&mut digest);
+            !self.seen.insert(digest.finish())
+        };
         let prompt = self.prompt_tokens(request);
         let (timed, gate) = match self.reply(request, arrival.number) {
             Reply::Http(reply) => (plain(&reply), None),
@@ -110,7 +112,7 @@ impl Backend for ScriptedBackend {
         };
         match gate.filter(|gate| !self.open_gates.contains(gate)) {
             Some(gate) => self.waiting.entry(gate).or_default().push((timed, sink)),
-            None => play(timed, sink, arrival.read_ns),
+            None => play(timed, &sink, arrival.read_ns),
         }
         Ok(())
     }
@@ -118,18 +120,20 @@ impl Backend for ScriptedBackend {
     fn open_gate(&mut self, name: &str) {
         self.open_gates.insert(name.to_owned());
         for (timed, sink) in self.waiting.remove(name).unwrap_or_default() {
-            play(timed, sink, stamp::now_ns());
+            play(timed, &sink, stamp::now_ns());
         }
     }
 }
 
-fn play(timed: Timed, sink: ReplySink, from_ns: u64) {
-    sink.play(Box::new(timed.map(move |(after_ns, output)| (from_ns + after_ns, output))));
+fn play(timed: Timed, sink: &ReplySink, from_ns: u64) {
+    sink.play(Box::new(timed.map(move |(after_ns, output)| (from_ns.saturating_add(after_ns), output))));
 }
 
 fn plain(reply: &HttpReply) -> Timed {
     let content_type = if reply.content_type.is_empty() { "application/json" } else { &reply.content_type };
-    let out = http::whole(reply.status, content_type, &reply.headers, reply.body.as_bytes(), true);
+    let headers: Vec<(&str, &str)> = reply.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let (status, body) = (reply.status, reply.body.as_bytes());
+    let out = Whole { status, content_type, headers: &headers, body, ..Whole::default() }.bytes();
     let after_ns = ns(reply.delay_ms);
     Box::new([(after_ns, Output::Bytes { bytes: out, tokens: 0 }), (after_ns, Output::End)].into_iter())
 }
@@ -138,8 +142,8 @@ fn raw(reply: &RawReply) -> Timed {
     let size = reply.write_bytes.unwrap_or(reply.bytes.len()).max(1);
     let step_ns = ns(reply.interval_ms);
     let parts: Vec<Vec<u8>> = reply.bytes.chunks(size).map(<[u8]>::to_vec).collect();
-    let last_ns = step_ns * parts.len().saturating_sub(1) as u64;
+    let last_ns = step_ns.saturating_mul(parts.len().saturating_sub(1) as u64);
     let writes = parts.into_iter().enumerate();
-    let writes = writes.map(move |(i, bytes)| (step_ns * i as u64, Output::Bytes { bytes, tokens: 0 }));
+    let writes = writes.map(move |(i, bytes)| (step_ns.saturating_mul(i as u64), Output::Bytes { bytes, tokens: 0 }));
     Box::new(writes.chain(std::iter::once((last_ns, Output::Close))))
 }

@@ -59,7 +59,7 @@ impl ApiError {
 ///
 /// # Errors
 /// [`ApiError`] with the status that vLLM gives.
-pub fn validate(body: &[u8], models: &[String]) -> Result<ValidRequest, ApiError> {
+pub(crate) fn validate(body: &[u8], models: &[String]) -> Result<ValidRequest, ApiError> {
     let bad = |message: String, param: Option<&str>| ApiError::new(400, "BadRequestError", message, param);
     let value: Value = serde_json::from_slice(body).map_err(|error| bad(format!("Invalid JSON: {error}"), None))?;
     let Some(object) = value.as_object() else { return Err(bad("a JSON object is expected".into(), None)) };
@@ -67,7 +67,7 @@ pub fn validate(body: &[u8], models: &[String]) -> Result<ValidRequest, ApiError
         return Err(bad("messages: Field required".into(), Some("messages")));
     }
     let fields: Vec<String> = object.keys().cloned().collect();
-    let request: ChatRequest = serde_json::from_value(value.clone()).map_err(|error| bad(error.to_string(), None))?;
+    let request: ChatRequest = serde_json::from_value(value).map_err(|error| bad(error.to_string(), None))?;
     if let Some(model) = request.model.as_ref().filter(|model| !models.contains(model)) {
         let message = format!("The model `{model}` does not exist. Valid aliases: {}.", models.join(", "));
         return Err(ApiError::new(404, "NotFoundError", message, Some("model")));

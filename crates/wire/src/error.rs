@@ -1,16 +1,22 @@
-//! What a server says when it refuses: its own words, found in whatever body it sent.
+//! What a server says when it refuses: its own words, found in whatever body it sent. They end on terminals and in tables,
+//! so they come as one line of bounded length without control characters. Must not know what a benchmark makes of them.
 
 use serde_json::Value;
 
 /// How much of a body that is no known JSON is kept.
 const PLAIN_CHARS_MAX: usize = 300;
+/// How much of a message is kept: the longest of vLLM's own are near 700 characters.
+const MESSAGE_CHARS_MAX: usize = 2000;
+/// How much of a field's name is kept.
+const PARAM_CHARS_MAX: usize = 100;
 
 /// The server's own words, and its machine-readable hints where it gives any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorWords {
-    /// The message, as sent.
+    /// The message on one line, at most 2,000 characters; control characters are spelt out (`\u{1b}`), line breaks and
+    /// tabs are spaces.
     pub message: String,
-    /// The field that the server blames (`param`), where it names one.
+    /// The field that the server blames (`param`), where it names one; at most 100 characters.
     pub param: Option<String>,
 }
 
@@ -21,7 +27,7 @@ pub struct ErrorWords {
 pub fn error_words(body: &[u8]) -> ErrorWords {
     match serde_json::from_slice::<Value>(body) {
         Ok(value @ Value::Object(_)) => from_object(&value),
-        Ok(Value::String(text)) => ErrorWords { message: text, param: None },
+        Ok(Value::String(text)) => ErrorWords { message: line(&text, MESSAGE_CHARS_MAX), param: None },
         _ => ErrorWords { message: plain(&String::from_utf8_lossy(body)), param: None },
     }
 }
@@ -34,21 +40,38 @@ fn from_object(value: &Value) -> ErrorWords {
         .find_map(|name| holder.get(name).filter(|words| !words.is_null()))
         .or(error);
     let message = match words {
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => line(text, MESSAGE_CHARS_MAX),
         Some(other) => plain(&other.to_string()),
         None => plain(&value.to_string()),
     };
-    ErrorWords { message, param: holder.get("param").and_then(Value::as_str).map(str::to_owned) }
+    ErrorWords { message, param: holder.get("param").and_then(Value::as_str).map(|name| line(name, PARAM_CHARS_MAX)) }
 }
 
-/// One line, at most [`PLAIN_CHARS_MAX`] characters.
+/// One line of a body of unknown form: runs of white space are one space.
 fn plain(text: &str) -> String {
-    let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((cut, _)) = line.char_indices().nth(PLAIN_CHARS_MAX) {
-        line.truncate(cut);
-        line.push('…');
+    line(&text.split_whitespace().collect::<Vec<_>>().join(" "), PLAIN_CHARS_MAX)
+}
+
+/// One line, cut between characters at `chars_max`, with nothing in it that moves a terminal's cursor or turns its text.
+fn line(text: &str, chars_max: usize) -> String {
+    let mut line = String::new();
+    for (count, letter) in text.trim_end().chars().enumerate() {
+        if count == chars_max {
+            line.push('…');
+            break;
+        }
+        match letter {
+            '\n' | '\r' | '\t' => line.push(' '),
+            letter if letter.is_control() || turns_text(letter) => line.extend(letter.escape_unicode()),
+            letter => line.push(letter),
+        }
     }
     line
+}
+
+/// Line and paragraph separators, and the characters that set the direction of text (UAX #9, section 2).
+fn turns_text(letter: char) -> bool {
+    matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -82,6 +105,34 @@ mod tests {
         check("<html>\n<body>502 Bad Gateway</body>", "<html> <body>502 Bad Gateway</body>", None);
         check("", "", None);
         check("{}", "{}", None);
+    }
+
+    #[test]
+    fn nothing_moves_the_cursor() {
+        check(
+            r#"{"error":{"message":"\u001b[2Jgone\u0007","param":"a\u001b]0;t"}}"#,
+            r"\u{1b}[2Jgone\u{7}",
+            Some(r"a\u{1b}]0;t"),
+        );
+        check(r#"{"detail":"one\ntwo\tthree\r\n"}"#, "one two three", None);
+        check(r#""\u009b31m\u202egnp""#, r"\u{9b}31m\u{202e}gnp", None);
+        check("\u{1b}[31mred", r"\u{1b}[31mred", None);
+        check(r#"{"detail":["\u202e"]}"#, r#"["\u{202e}"]"#, None);
+    }
+
+    #[test]
+    fn long_words_are_cut_in_every_form() {
+        let (long, cut) = ("é".repeat(5000), format!("{}…", "é".repeat(MESSAGE_CHARS_MAX)));
+        for body in [
+            format!(r#"{{"error":{{"message":"{long}"}}}}"#),
+            format!(r#"{{"detail":"{long}"}}"#),
+            format!(r#"{{"error":"{long}"}}"#),
+            format!(r#""{long}""#),
+        ] {
+            check(&body, &cut, None);
+        }
+        let param = error_words(format!(r#"{{"error":{{"message":"m","param":"{long}"}}}}"#).as_bytes()).param;
+        assert_eq!(param.map(|name| name.chars().count()), Some(PARAM_CHARS_MAX + 1));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,9 @@ pub(super) struct Cores {
 impl Cores {
     /// The first core that this process may use for the server, the others for the client.
     pub(super) fn find() -> Self {
-        let Ok(all) = sched_getaffinity(Pid::from_raw(0)) else { return Self { all: None, server: None, client: None } };
+        let Ok(all) = sched_getaffinity(Pid::from_raw(0)) else {
+            return Self { all: None, server: None, client: None };
+        };
         let usable: Vec<usize> = (0..CpuSet::count()).filter(|core| all.is_set(*core).unwrap_or(false)).collect();
         let Some((first, others)) = usable.split_first().filter(|(_, others)| !others.is_empty()) else {
             return Self { all: Some(all), server: None, client: None };
@@ -78,6 +80,22 @@ impl Scratch {
         self.path.join("truth.json")
     }
 
+    /// Makes a certificate for loopback and its key.
+    fn make_certificate(&self) -> Result<(), String> {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).map_err(|error| error.to_string())?;
+        std::fs::write(self.certificate(), made.cert.pem())
+            .and_then(|()| std::fs::write(self.key(), made.signing_key.serialize_pem()))
+            .map_err(|error| error.to_string())
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.path.join("cert.pem")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.path.join("key.pem")
+    }
+
     fn talk(&self, who: &str) -> std::io::Result<File> {
         File::create(self.path.join(who))
     }
@@ -104,6 +122,10 @@ impl Server {
         command.arg(format!("--prefill-ms={}", case.prefill_ms)).arg(format!("--interval-ms={}", case.interval_ms));
         command.arg(format!("--tokens={}", case.tokens)).arg("--truth-log").arg(folder.truth());
         command.args(case.event_bytes.map(|bytes| format!("--event-bytes={bytes}")));
+        if case.tls {
+            folder.make_certificate()?;
+            command.arg("--ssl-certfile").arg(folder.certificate()).arg("--ssl-keyfile").arg(folder.key());
+        }
         // A spinning server keeps its times, if the client has a core elsewhere.
         command.args(cores.apart().then_some("--spin"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -164,6 +186,9 @@ pub(super) fn client(case: &Case, cores: &Cores, folder: &Scratch, url: &str) ->
     command.arg(format!("--base-url={url}")).arg(format!("--batch-size={}", case.streams));
     command.args(["--prompt", "calibration", "--model", "scripted", "--ignore-eos"]);
     command.arg(format!("--output-len={}", case.tokens)).arg("--output-dir").arg(folder.run());
+    if case.tls {
+        command.arg("--cacert").arg(folder.certificate());
+    }
     match case.image_mb {
         Some(mb) => command.arg(format!("--synthetic-image={}", noise(mb))),
         None => command.arg("--no-image"),
@@ -184,7 +209,9 @@ fn noise(mb: f64) -> String {
 }
 
 fn this_binary() -> Result<Command, String> {
-    std::env::current_exe().map(Command::new).map_err(|error| format!("this program does not know where it is: {error}"))
+    std::env::current_exe()
+        .map(Command::new)
+        .map_err(|error| format!("this program does not know where it is: {error}"))
 }
 
 fn wait(child: &mut Child, who: &str, limit: Duration) -> Result<(), String> {

@@ -12,14 +12,35 @@ pub(super) fn text(calibration: &Calibration, lang: Lang) -> String {
         "误差单位微秒，为报告值减真实值；TTFT 为平均 / P99 / 最大，TPOT 与 ITL 为 P99\n",
     ));
     let head = lang.pick(
-        ["case", "true TTFT ms", "TTFT error", "TPOT", "ITL", "claimed ±", "events/s", "CPU µs/event", "RSS MB", "shared reads"],
-        ["情形", "真实 TTFT 毫秒", "TTFT 误差", "TPOT", "ITL", "声明 ±", "事件/秒", "CPU 微秒/事件", "RSS MB", "合并读取"],
+        [
+            "case",
+            "true TTFT ms",
+            "TTFT error",
+            "TPOT",
+            "ITL",
+            "claimed ±",
+            "events/s",
+            "CPU µs/event",
+            "RSS MB",
+            "shared reads",
+        ],
+        [
+            "情形",
+            "真实 TTFT 毫秒",
+            "TTFT 误差",
+            "TPOT",
+            "ITL",
+            "声明 ±",
+            "事件/秒",
+            "CPU 微秒/事件",
+            "RSS MB",
+            "合并读取",
+        ],
     );
     let mut lines = vec![head.map(str::to_owned)];
     lines.extend(calibration.rows.iter().map(|row| cells(row, lang)));
-    let widths: Vec<usize> = (0..head.len())
-        .map(|column| lines.iter().map(|line| width(&line[column])).max().unwrap_or_default())
-        .collect();
+    let widths: Vec<usize> =
+        (0..head.len()).map(|column| lines.iter().map(|line| width(&line[column])).max().unwrap_or_default()).collect();
     for line in &lines {
         let cells: Vec<String> = line
             .iter()
@@ -37,9 +58,11 @@ pub(super) fn text(calibration: &Calibration, lang: Lang) -> String {
 }
 
 fn cells(row: &Row, lang: Lang) -> [String; 10] {
-    let number = |value: Option<f64>, digits: usize| value.map_or_else(|| "n/a".to_owned(), |value| format!("{value:.digits$}"));
+    let number =
+        |value: Option<f64>, digits: usize| value.map_or_else(|| "n/a".to_owned(), |value| format!("{value:.digits$}"));
     let errors = &row.errors;
-    let ttft = errors.ttft_us.as_ref().map(|ttft| format!("{:.1} / {:.1} / {:.1}", ttft.mean, ttft.abs_p99, ttft.abs_max));
+    let ttft =
+        errors.ttft_us.as_ref().map(|ttft| format!("{:.1} / {:.1} / {:.1}", ttft.mean, ttft.abs_p99, ttft.abs_max));
     [
         row.case.name(lang),
         number(errors.ttft_true_ms, 2),

@@ -97,7 +97,8 @@ pub(super) fn errors(log: &RunLog, truth: &[Truth], clock: Clock) -> Result<Erro
         };
         let said = us(*first, start_ns + origin_ns);
         let was = us(*true_first, truth.received_ns);
-        (reported.push(said / 1e3), actual.push(was / 1e3));
+        reported.push(said / 1e3);
+        actual.push(was / 1e3);
         ttft.push(said - was);
         tpot.push((us(*last, *first) - us(*true_last, *true_first)) / (times.len() - 1) as f64);
         itl.extend(times.windows(2).zip(writes.windows(2)).map(|(a, b)| us(a[1], a[0]) - us(b[1], b[0])));

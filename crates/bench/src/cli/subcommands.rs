@@ -100,7 +100,6 @@ pub enum ReportFormat {
     Vllm,
 }
 
-
 fn interval(given: &str) -> Result<f64, String> {
     within(given, 0.0, 60_000.0).ok_or_else(|| "milliseconds from 0 to 60000 are expected".to_owned())
 }

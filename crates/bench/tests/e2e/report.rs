@@ -73,13 +73,13 @@ fn the_head_says_what_was_measured() {
         "server: http://127.0.0.1:",
         ", model scripted",
         "card: C, driver D",
-        "client: ",
+        "client machine: ",
         "image proof: ",
     ] {
         assert_eq!((english.matches(part).count(), run.stderr.contains(part)), (1, true), "{part}: {english}");
     }
     let (chinese, _, _) = report(&run.folder, "--lang zh");
-    for part in ["运行：night，20", "服务端：http://127.0.0.1:", "加速卡：C，驱动 D", "客户端：", "图像验证："]
+    for part in ["运行：night，20", "服务端：http://127.0.0.1:", "加速卡：C，驱动 D", "客户端机器：", "图像验证："]
     {
         assert!(chinese.contains(part), "{part}: {chinese}");
     }

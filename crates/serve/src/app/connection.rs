@@ -1,127 +1,228 @@
-//! One connection: its stream, plain or encrypted, and what is under way on it.
+//! One connection: what is under way on it, what it waits for, and how bytes go out on it. Must not know other connections.
 
+use super::limits::Limits;
+use super::observed::WriteStamp;
+use super::stream::Stream;
 use crate::backend::{Output, Pieces};
-use stamp::{StampedRead, now_ns};
+use crate::http::{Phase, RequestReader, Sizes};
+use nix::sys::epoll::EpollFlags;
+use stamp::now_ns;
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use tokio_rustls::rustls::{ServerConnection, StreamOwned};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Plain or encrypted.
-pub(super) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
-}
-
-impl Stream {
-    /// Whether TLS still holds bytes that the socket would not take.
-    pub(super) fn holds_back(&self) -> bool {
-        matches!(self, Self::Tls(stream) if stream.conn.wants_write())
-    }
-
-    /// Asks the kernel to stamp what it receives, on a plain stream.
-    pub(super) fn ask_for_stamps(&self) -> Vec<u8> {
-        match self {
-            Self::Plain(tcp) if stamp::request_stamps(tcp) => stamp::control_room(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Reads, and tells when the kernel had the last of it, where it does.
-    pub(super) fn read_stamped(&mut self, room: &mut [u8], control: &mut [u8]) -> io::Result<StampedRead> {
-        match self {
-            Self::Plain(tcp) if !control.is_empty() => stamp::stamped_read(tcp, room, control),
-            other => Ok(StampedRead { bytes: other.read(room)?, wall_ns: None }),
-        }
-    }
-
-    pub(super) fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(tcp) => tcp,
-            Self::Tls(stream) => &stream.sock,
-        }
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(tcp) => tcp.read(room),
-            Self::Tls(stream) => stream.read(room),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(tcp) => tcp.write(bytes),
-            Self::Tls(stream) => {
-                let written = stream.write(bytes)?;
-                // What TLS holds back goes out with the next readiness.
-                match stream.flush() {
-                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-                    _ => Ok(written),
-                }
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(tcp) => tcp.flush(),
-            Self::Tls(stream) => stream.flush(),
-        }
-    }
-}
+/// So much may be sent ahead while a reply is under way; then the client must wait.
+const AHEAD_BYTES_MAX: usize = 1 << 20;
 
 /// One connection and what is under way on it.
 pub(super) struct Connection {
     pub(super) stream: Stream,
     pub(super) input: Vec<u8>,
+    pub(super) reader: RequestReader,
     /// Bytes that the socket would not take yet.
     pub(super) output: VecDeque<u8>,
     /// The rest of the current reply, and its next piece with the time it is due.
-    pub(super) pieces: Option<Pieces>,
+    pub(super) pieces: VecDeque<Pieces>,
     pub(super) next_piece: Option<(u64, Output)>,
+    /// Token events of the piece of which a part waits in `output`.
+    pub(super) sending: Option<u32>,
+    /// The calls of the latest offer or flush.
+    pub(super) stamps: Vec<WriteStamp>,
     /// Rises with every request, so that late pieces of an old reply are known.
     pub(super) generation: u64,
     pub(super) carried: u64,
-    /// The request being answered: its place in the records.
-    pub(super) answering: Option<usize>,
+    pub(super) answering: Option<Answering>,
     pub(super) keep_alive: bool,
-    pub(super) continued: bool,
+    /// The current request wants no body in its answer.
+    pub(super) head_only: bool,
     pub(super) last_used_ns: u64,
+    /// Where the current request stands, and since when.
+    pub(super) phase: (Phase, u64),
     /// When the latest read returned.
     pub(super) read_ns: u64,
     /// When the kernel had the last byte of it; our read where it does not tell.
     pub(super) received_ns: u64,
+    /// When the client last took something of what waits for it.
+    taken_ns: u64,
     /// Room for the kernel's stamp; empty where it gives none.
     pub(super) control: Vec<u8>,
+    pub(super) state: State,
+    /// The client sends nothing more.
+    pub(super) peer_ended: bool,
+    /// A request was refused before it was read.
+    pub(super) cut_short: bool,
+    /// What the system is asked to tell of.
+    pub(super) interest: EpollFlags,
+    /// When something must have happened.
+    pub(super) deadline_ns: Option<u64>,
+}
+
+/// The request being answered.
+pub(super) struct Answering {
+    /// Its number on this server.
+    pub(super) number: u64,
+    /// Told to the backend.
+    pub(super) gone: Arc<AtomicBool>,
+}
+
+/// How far a connection's life has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Open,
     /// Goes as soon as `output` is empty.
-    pub(super) closing: bool,
-    pub(super) writable_wanted: bool,
+    Closing,
+    /// Everything is said; what the client still sends is read over since this time.
+    Lingering(u64),
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(super) fn new(stream: Stream, sizes: Sizes) -> Self {
+        let now = now_ns();
         Self {
             control: stream.ask_for_stamps(),
             stream,
             input: Vec::new(),
+            reader: RequestReader::new(sizes),
             output: VecDeque::new(),
-            pieces: None,
+            pieces: VecDeque::new(),
             next_piece: None,
+            sending: None,
+            stamps: Vec::new(),
             generation: 0,
             carried: 0,
             answering: None,
             keep_alive: true,
-            continued: false,
-            last_used_ns: now_ns(),
+            head_only: false,
+            last_used_ns: now,
+            phase: (Phase::Idle, now),
             read_ns: 0,
             received_ns: 0,
-            closing: false,
-            writable_wanted: false,
+            taken_ns: now,
+            state: State::Open,
+            peer_ended: false,
+            cut_short: false,
+            interest: EpollFlags::empty(),
+            deadline_ns: None,
         }
+    }
+
+    /// Whether something that was written still waits for the socket.
+    pub(super) fn is_blocked(&self) -> bool {
+        !self.output.is_empty() || self.stream.holds_back()
+    }
+
+    /// Whether another request may be taken up.
+    pub(super) fn is_free(&self) -> bool {
+        self.answering.is_none() && !self.is_blocked() && self.state == State::Open
+    }
+
+    /// Whether there is a use for more input.
+    pub(super) fn wants_input(&self) -> bool {
+        match self.state {
+            _ if self.peer_ended => false,
+            State::Lingering(_) => true,
+            State::Closing => false,
+            State::Open => self.input.len() < AHEAD_BYTES_MAX,
+        }
+    }
+
+    /// Whether the client may be in the middle of sending something.
+    pub(super) fn is_sending(&self) -> bool {
+        self.cut_short || self.reader.phase(&self.input) != Phase::Idle
+    }
+
+    /// What the system is to tell of.
+    pub(super) fn wanted_interest(&self) -> EpollFlags {
+        let mut flags = EpollFlags::empty();
+        flags.set(EpollFlags::EPOLLIN, self.wants_input());
+        flags.set(EpollFlags::EPOLLOUT, self.is_blocked());
+        // A client that is gone is noticed even where its input is not wanted now.
+        flags.set(EpollFlags::EPOLLRDHUP, !self.peer_ended);
+        flags
+    }
+
+    /// When something must have happened, if anything must.
+    pub(super) fn wanted_deadline_ns(&self, limits: &Limits, idle_close_ms: Option<u64>) -> Option<u64> {
+        let after = |since_ns: u64, ms: u64| Some(since_ns.saturating_add(ms.saturating_mul(1_000_000)));
+        match (self.state, self.phase) {
+            (State::Lingering(since_ns), _) => after(since_ns, limits.linger_ms_max),
+            _ if self.is_blocked() => after(self.taken_ns, limits.unread_ms_max),
+            _ if self.answering.is_some() => None,
+            (_, (Phase::Body, since_ns)) => after(since_ns, limits.body_ms_max),
+            (_, (Phase::Head, since_ns)) => after(since_ns, limits.head_ms_max),
+            _ if self.stream.is_handshaking() => after(self.last_used_ns, limits.head_ms_max),
+            (_, (Phase::Idle, _)) => idle_close_ms.and_then(|ms| after(self.last_used_ns, ms)),
+        }
+    }
+
+    /// Notes where the current request stands.
+    pub(super) fn note_phase(&mut self) {
+        let phase = self.reader.phase(&self.input);
+        if phase != self.phase.0 {
+            self.phase = (phase, now_ns());
+        }
+    }
+
+    /// Tells the backend that nobody waits for its reply; the request's number, if one was being answered.
+    pub(super) fn end_reply(&mut self) -> Option<u64> {
+        self.last_used_ns = now_ns();
+        self.pieces.clear();
+        (self.next_piece, self.sending) = (None, None);
+        let answering = self.answering.take()?;
+        answering.gone.store(true, Ordering::Release);
+        Some(answering.number)
+    }
+
+    /// Hands bytes to the kernel, behind those that wait already; those it does not take wait. Whether it has all of them.
+    /// `stamps` holds the calls afterwards.
+    pub(super) fn offer(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        self.stamps.clear();
+        let mut rest = bytes;
+        if !self.is_blocked() {
+            self.taken_ns = now_ns();
+            while !rest.is_empty() {
+                match self.write(Some(rest))? {
+                    Some(count) => rest = rest.get(count..).unwrap_or_default(),
+                    None => break,
+                }
+            }
+        }
+        self.output.extend(rest);
+        Ok(!self.is_blocked())
+    }
+
+    /// Hands over what waits. Whether the kernel has all of it.
+    pub(super) fn flush(&mut self) -> io::Result<bool> {
+        self.stamps.clear();
+        while self.is_blocked() {
+            if self.write(None)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// One call, stamped: of these bytes, or of what waits. `None`: the socket takes nothing now.
+    fn write(&mut self, bytes: Option<&[u8]>) -> io::Result<Option<usize>> {
+        let before_ns = now_ns();
+        let result = match bytes {
+            Some(bytes) => self.stream.write_some(bytes),
+            // TLS has taken these long ago.
+            None if self.stream.holds_back() => self.stream.flush().map(|()| 0),
+            None => self.stream.write_some(self.output.as_slices().0),
+        };
+        let count = match result {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Some(0)),
+            Err(error) => return Err(error),
+        };
+        self.taken_ns = now_ns();
+        self.stamps.push(WriteStamp { before_ns, after_ns: self.taken_ns, tokens: 0 });
+        if bytes.is_none() {
+            self.output.drain(..count);
+        }
+        Ok(Some(count))
     }
 }

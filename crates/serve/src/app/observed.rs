@@ -1,9 +1,26 @@
-//! What the server saw: requests and writes.
+//! What the server saw: requests and writes. Kept on demand, without secrets.
 
 use serde::Serialize;
 use std::sync::Arc;
 
-/// One write: the clock before and after the call, and the token events in it.
+/// Larger bodies are not kept.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Headers that hold secrets.
+const SECRET_HEADERS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "api-key", "x-api-key"];
+
+/// What is kept of the requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing.
+    Nothing,
+    /// When each came and what was written when.
+    Times,
+    /// The same with headers and with bodies of at most 256 KiB.
+    Everything,
+}
+
+/// One write: the clock before and after the call, and the token events in it. A write that the system takes in several
+/// parts is several of these; its token events are in the part that took its last byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct WriteStamp {
     /// Before the write, ns on the monotonic clock.
@@ -34,13 +51,27 @@ pub struct Record {
     /// Its body.
     #[serde(skip)]
     pub body: Arc<[u8]>,
-    /// Its headers.
+    /// Its headers, but for those that hold keys.
     #[serde(skip)]
     pub headers: Vec<(String, String)>,
     /// Requests being answered when it came, itself included.
     pub in_flight: usize,
     /// The writes of its answer.
     pub writes: Vec<WriteStamp>,
-    /// When its answer was whole.
+    /// When its answer was whole, or its client was found gone.
     pub ended_ns: Option<u64>,
+}
+
+impl Keep {
+    /// What is kept of a body.
+    pub(super) fn body(self, body: &[u8]) -> Arc<[u8]> {
+        if self == Self::Everything && body.len() <= BODY_BYTES_MAX { body.into() } else { Arc::default() }
+    }
+
+    /// What is kept of headers.
+    pub(super) fn headers(self, headers: &[(String, String)]) -> Vec<(String, String)> {
+        let is_secret = |name: &str| SECRET_HEADERS.iter().any(|secret| name.eq_ignore_ascii_case(secret));
+        let kept = headers.iter().filter(|(name, _)| self == Self::Everything && !is_secret(name));
+        kept.cloned().collect()
+    }
 }

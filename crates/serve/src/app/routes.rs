@@ -1,64 +1,137 @@
-//! What is served where.
+//! What is served where, to whom, and with which methods.
 
-use super::observed::Record;
-use super::{App, CONNECTION_FIRST, locked};
+use super::connection::Answering;
+use super::listening::locked;
+use super::observed::{Keep, Record};
+use super::{App, CONNECTION_FIRST};
 use crate::backend::{Arrival, ReplySink};
-use crate::http::{self, Received};
+use crate::http::{Received, Whole};
 use crate::validate::{ApiError, validate};
 use serde_json::json;
-use stamp::now_ns;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-/// Larger bodies are not kept in the records.
-const KEPT_BODY_BYTES_MAX: usize = 256 * 1024;
+/// The longest request to count tokens of: the answer is many times longer.
+const TOKENIZE_BYTES_MAX: usize = 4 << 20;
+/// vLLM 0.32.0's answer to a browser of another origin (recorded).
+const NO_ORIGIN_ALLOWED: [(&str, &str); 3] = [
+    (
+        "vary",
+        "Origin, Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network",
+    ),
+    ("access-control-allow-methods", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, QUERY"),
+    ("access-control-max-age", "600"),
+];
+
+/// Everything that is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Chat,
+    Models,
+    Version,
+    Alive,
+    Metrics,
+    Records,
+    Tokenize,
+    Profile,
+}
+
+impl Route {
+    /// What is at a path, and the methods that it takes. HEAD is taken wherever GET is.
+    fn at(path: &str) -> Option<(Self, &'static [&'static str])> {
+        match path {
+            "/v1/chat/completions" => Some((Self::Chat, &["POST"])),
+            "/v1/models" => Some((Self::Models, &["GET"])),
+            "/version" => Some((Self::Version, &["GET"])),
+            "/health" => Some((Self::Alive, &["GET"])),
+            "/ping" => Some((Self::Alive, &["GET", "POST"])),
+            "/metrics" => Some((Self::Metrics, &["GET"])),
+            "/records" => Some((Self::Records, &["GET"])),
+            "/tokenize" => Some((Self::Tokenize, &["POST"])),
+            "/start_profile" | "/stop_profile" => Some((Self::Profile, &["POST"])),
+            _ => None,
+        }
+    }
+}
 
 impl App {
     pub(super) fn route(&mut self, id: u64, request: &Received) {
-        let backend = &self.listening.backend;
-        if let Some(key) = backend.api_key()
-            && request.path.starts_with("/v1")
-            && request.header("authorization") != Some(format!("Bearer {key}").as_str())
-        {
+        let asks_to_ask =
+            request.header("origin").is_some() && request.header("access-control-request-method").is_some();
+        if request.method == "OPTIONS" && asks_to_ask {
+            let whole = Whole { status: 400, headers: &NO_ORIGIN_ALLOWED, ..Whole::default() };
+            return self.whole(
+                id,
+                Whole { content_type: "text/plain; charset=utf-8", body: b"Disallowed CORS origin", ..whole },
+            );
+        }
+        let route = Route::at(&request.path);
+        let is_guarded = request.path.starts_with("/v1") || matches!(route, Some((Route::Records, _)));
+        if is_guarded && request.method != "OPTIONS" && !self.may_enter(request) {
             return self.json(id, 401, &json!({"error": "Unauthorized"}));
         }
-        match (request.method.as_str(), request.path.as_str()) {
-            ("POST", "/v1/chat/completions") => self.chat(id, request),
-            ("GET", "/v1/models") => {
-                let entry = |name: String| json!({"id": name, "object": "model", "created": stamp::unix_ns() / 1_000_000_000, "owned_by": "vlm-server", "root": name, "parent": null, "max_model_len": null, "permission": []});
-                let data: Vec<_> = backend.models().into_iter().map(entry).collect();
+        let method = if request.method == "HEAD" { "GET" } else { request.method.as_str() };
+        match route {
+            Some((route, methods)) if methods.contains(&method) => self.serve(id, route, request),
+            Some((_, methods)) => {
+                let body = ApiError::detail(405, "Method Not Allowed").body.to_string();
+                let headers = [("allow", &*methods.join(", "))];
+                let whole =
+                    Whole { status: 405, content_type: "application/json", headers: &headers, ..Whole::default() };
+                self.whole(id, Whole { body: body.as_bytes(), ..whole });
+            }
+            None => self.refuse(id, &ApiError::detail(404, "Not Found")),
+        }
+    }
+
+    /// Whether the request carries the key, if one is needed.
+    fn may_enter(&self, request: &Received) -> bool {
+        let Some(key) = self.listening.backend.api_key() else { return true };
+        let given = request.header("authorization").and_then(|value| value.split_once(' '));
+        given.is_some_and(|(scheme, token)| {
+            scheme.eq_ignore_ascii_case("bearer") && same_in_constant_time(token.trim().as_bytes(), key.as_bytes())
+        })
+    }
+
+    fn serve(&mut self, id: u64, route: Route, request: &Received) {
+        match route {
+            Route::Chat => self.chat(id, request),
+            Route::Models => {
+                let created = stamp::unix_ns() / 1_000_000_000;
+                let entry = |name: String| json!({"id": name, "object": "model", "created": created, "owned_by": "vlm-server", "root": name, "parent": null, "max_model_len": null, "permission": []});
+                let data: Vec<_> = self.listening.backend.models().into_iter().map(entry).collect();
                 self.json(id, 200, &json!({"object": "list", "data": data}));
             }
-            ("GET", "/version") => {
-                let version = backend.version();
+            Route::Version => {
+                let version = self.listening.backend.version();
                 self.json(id, 200, &json!({"version": version}));
             }
-            ("GET" | "POST", "/ping") | ("GET", "/health") => self.whole(id, 200, "text/plain", b""),
-            ("GET", "/metrics") => {
+            Route::Alive | Route::Profile => self.text(id, "text/plain", ""),
+            Route::Metrics => {
                 let text = self.metrics();
-                self.whole(id, 200, "text/plain; version=0.0.4; charset=utf-8", text.as_bytes());
+                self.text(id, "text/plain; version=0.0.4; charset=utf-8", &text);
             }
-            ("GET", "/records") => {
-                let records = serde_json::to_value(&*locked(&self.listening.shared.records)).unwrap_or_default();
-                self.json(id, 200, &records);
+            Route::Records if self.listening.keep == Keep::Nothing => {
+                let words = "no records are kept; start the server with --truth-log FILE";
+                self.refuse(id, &ApiError::detail(404, words));
             }
-            ("POST", "/tokenize") => self.tokenize(id, request),
-            ("POST", "/start_profile" | "/stop_profile") => self.whole(id, 200, "text/plain", b""),
-            (
-                _,
-                "/v1/chat/completions" | "/v1/models" | "/version" | "/health" | "/metrics" | "/tokenize" | "/records",
-            ) => {
-                self.refuse(id, &ApiError::detail(405, "Method Not Allowed"));
+            Route::Records => {
+                let json = serde_json::to_string(&*locked(&self.listening.shared.records)).unwrap_or_default();
+                self.text(id, "application/json", &json);
             }
-            _ => self.refuse(id, &ApiError::detail(404, "Not Found")),
+            Route::Tokenize => self.tokenize(id, request),
         }
     }
 
     fn tokenize(&mut self, id: u64, request: &Received) {
+        if request.body.len() > TOKENIZE_BYTES_MAX {
+            return self.refuse(id, &ApiError::detail(413, "Request Entity Too Large"));
+        }
         let value: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let tokens = value["prompt"].as_str().and_then(|text| self.listening.backend.tokenize(text));
         match tokens {
             Some(tokens) => {
-                self.json(id, 200, &json!({"count": tokens.len(), "max_model_len": null, "tokens": tokens}))
+                self.json(id, 200, &json!({"count": tokens.len(), "max_model_len": null, "tokens": tokens}));
             }
             None => self.refuse(id, &ApiError::detail(404, "Not Found")),
         }
@@ -73,62 +146,73 @@ impl App {
     }
 
     fn chat(&mut self, id: u64, request: &Received) {
-        let read_ns = self.connections.get(&id).map_or_else(now_ns, |connection| connection.read_ns);
         let valid = match validate(&request.body, &self.listening.backend.models()) {
             Ok(valid) => valid,
             Err(error) => return self.refuse(id, &error),
         };
         let Some(connection) = self.connections.get_mut(&id) else { return };
+        let (number, read_ns, gone) = (self.chats, connection.read_ns, Arc::new(AtomicBool::new(false)));
         self.in_flight += 1;
-        let number = self.chats;
         self.chats += 1;
-        let record = Record {
-            number,
-            request_id: request.header("x-request-id").map(str::to_owned),
-            connection: id - CONNECTION_FIRST,
-            reused: connection.carried,
-            received_ns: connection.received_ns.min(read_ns),
-            read_ns,
-            body_bytes: request.body.len(),
-            body: if self.listening.keep_bodies && request.body.len() <= KEPT_BODY_BYTES_MAX {
-                request.body.as_slice().into()
-            } else {
-                Arc::from([])
-            },
-            headers: request.headers.clone(),
-            in_flight: self.in_flight,
-            writes: Vec::new(),
-            ended_ns: None,
-        };
+        let keep = self.listening.keep;
+        if keep != Keep::Nothing {
+            locked(&self.listening.shared.records).push(Record {
+                number,
+                request_id: request.header("x-request-id").map(str::to_owned),
+                connection: id - CONNECTION_FIRST,
+                reused: connection.carried,
+                received_ns: connection.received_ns,
+                read_ns,
+                body_bytes: request.body.len(),
+                body: keep.body(&request.body),
+                headers: keep.headers(&request.headers),
+                in_flight: self.in_flight,
+                writes: Vec::new(),
+                ended_ns: None,
+            });
+        }
         connection.carried += 1;
-        connection.answering = Some(number as usize);
+        connection.answering = Some(Answering { number, gone: Arc::clone(&gone) });
         let sink = ReplySink {
             connection: id,
             generation: connection.generation,
+            gone,
             replies: self.replies_sender.clone(),
             wake: Arc::clone(&self.wake),
         };
-        locked(&self.listening.shared.records).push(record);
         let arrival = Arrival { number, read_ns, in_flight: self.in_flight };
         if let Err(error) = self.listening.backend.submit(&valid, arrival, sink) {
-            self.refuse(id, &error);
             self.end_reply(id);
+            self.refuse(id, &error);
         }
     }
 
-    fn refuse(&mut self, id: u64, error: &ApiError) {
+    pub(super) fn refuse(&mut self, id: u64, error: &ApiError) {
         self.json(id, error.status, &error.body);
     }
 
     fn json(&mut self, id: u64, status: u16, body: &serde_json::Value) {
-        self.whole(id, status, "application/json", body.to_string().as_bytes());
+        let body = body.to_string();
+        let whole = Whole { status, content_type: "application/json", body: body.as_bytes(), ..Whole::default() };
+        self.whole(id, whole);
     }
 
-    fn whole(&mut self, id: u64, status: u16, content_type: &str, body: &[u8]) {
-        let keep_alive = self.connections.get(&id).is_some_and(|connection| connection.keep_alive);
-        self.send(id, &http::whole(status, content_type, &[], body, keep_alive));
-        if !keep_alive {
+    fn text(&mut self, id: u64, content_type: &str, body: &str) {
+        self.whole(id, Whole { status: 200, content_type, body: body.as_bytes(), ..Whole::default() });
+    }
+
+    fn whole(&mut self, id: u64, whole: Whole<'_>) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let closes = !connection.keep_alive;
+        let head_only = connection.head_only;
+        self.send(id, &Whole { closes, head_only, ..whole }.bytes());
+        if closes {
             self.close(id);
         }
     }
+}
+
+/// Compares without telling by its time where the first difference is.
+fn same_in_constant_time(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }

@@ -1,0 +1,109 @@
+//! From readable sockets to requests, so much of each connection in one turn; and what has not come in time.
+
+use super::App;
+use super::connection::State;
+use crate::http::{Phase, Progress, Refusal};
+use crate::validate::ApiError;
+use stamp::{StampedRead, now_ns};
+use std::io;
+
+/// How many requests of one connection are taken up in one turn.
+const REQUESTS_AT_ONCE: usize = 16;
+
+impl App {
+    /// Reads at most `turn_bytes`, then takes up the requests in them.
+    pub(super) fn read(&mut self, id: u64) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let mut left = self.listening.limits.turn_bytes;
+        while connection.wants_input() {
+            let room_bytes = left.min(self.room.len());
+            let Some(room) = self.room.get_mut(..room_bytes).filter(|room| !room.is_empty()) else {
+                self.again.insert(id);
+                break;
+            };
+            match connection.stream.read_stamped(room, &mut connection.control) {
+                Ok(StampedRead { bytes: 0, .. }) => return self.peer_ended(id),
+                Ok(StampedRead { bytes: count, wall_ns }) => {
+                    left -= count;
+                    self.read_bytes += count;
+                    connection.read_ns = now_ns();
+                    let monotonic = wall_ns.and_then(|wall| wall.checked_add_signed(-self.wall_minus_monotonic_ns));
+                    connection.received_ns = monotonic.unwrap_or(connection.read_ns).min(connection.read_ns);
+                    if connection.state == State::Open {
+                        connection.input.extend(room.iter().take(count));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.drop_connection(id),
+            }
+        }
+        self.requests(id);
+    }
+
+    /// The client sends nothing more: what it asked for before is answered, if it can be at once.
+    pub(super) fn peer_ended(&mut self, id: u64) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.peer_ended = true;
+        }
+        self.requests(id);
+        match self.connections.get(&id) {
+            Some(connection) if connection.answering.is_none() => self.close(id),
+            _ => self.drop_connection(id),
+        }
+    }
+
+    /// The whole requests in the input, one after the other: the next only when the last is answered and gone out.
+    pub(super) fn requests(&mut self, id: u64) {
+        for _ in 0..REQUESTS_AT_ONCE {
+            let Some(connection) = self.connections.get_mut(&id) else { return };
+            if !connection.is_free() {
+                return;
+            }
+            let progress = connection.reader.next(&mut connection.input);
+            connection.note_phase();
+            match progress {
+                Progress::Partial => return,
+                Progress::WantsContinue => self.send(id, b"HTTP/1.1 100 Continue\r\n\r\n"),
+                Progress::Refused(refusal) => return self.refuse_and_close(id, refusal),
+                Progress::Request(request) => {
+                    connection.phase = (Phase::Idle, now_ns());
+                    connection.generation += 1;
+                    connection.keep_alive = request.keep_alive;
+                    connection.head_only = request.method == "HEAD";
+                    connection.last_used_ns = now_ns();
+                    self.route(id, &request);
+                }
+            }
+        }
+        self.again.insert(id);
+    }
+
+    /// Refuses in the middle of a request: the connection cannot be used after it.
+    fn refuse_and_close(&mut self, id: u64, Refusal(status, words): Refusal) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            (connection.keep_alive, connection.head_only, connection.cut_short) = (false, false, true);
+        }
+        self.refuse(id, &ApiError::detail(status, words));
+    }
+
+    /// What should have happened by now on connections that wait.
+    pub(super) fn expire(&mut self) {
+        while let Some((at_ns, id)) = self.deadlines.first().copied() {
+            if at_ns > now_ns() {
+                return;
+            }
+            self.deadlines.pop_first();
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            connection.deadline_ns = None;
+            let is_waiting = connection.is_free() && !connection.stream.is_handshaking();
+            match connection.phase.0 {
+                Phase::Head | Phase::Body if is_waiting => {
+                    self.refuse_and_close(id, Refusal(408, "Request Timeout"));
+                    self.settle(id);
+                }
+                _ => self.drop_connection(id),
+            }
+        }
+    }
+}
