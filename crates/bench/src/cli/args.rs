@@ -14,6 +14,7 @@ use std::path::PathBuf;
     version,
     args_conflicts_with_subcommands = true,
     args_override_self = true,
+    after_help = "Flags may be written with - or with _: --image-path and --image_path are one.",
     max_term_width = 110
 )]
 pub struct Cli {

@@ -7,6 +7,7 @@ pub(super) fn translate(command: Command) -> Command {
     let command = command
         .about("测量视觉语言模型服务的速度与正确性：精度测试、性能测试及各种负载，适用于任何 OpenAI chat 协议的服务端")
         .long_about(None)
+        .after_help("参数可用 - 或 _：--image-path 与 --image_path 相同。")
         .disable_help_flag(true)
         .disable_version_flag(true)
         .arg(clap::Arg::new("help").short('h').long("help").action(clap::ArgAction::Help).help("显示帮助"))
