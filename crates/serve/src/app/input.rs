@@ -107,3 +107,59 @@ impl App {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{CONNECTION_FIRST, Keep, Limits, Listening};
+    use super::*;
+    use crate::{Script, ScriptedBackend};
+    use nix::sys::epoll::EpollTimeout;
+    use std::io::Write;
+    use std::net::TcpStream;
+
+    const TURN_BYTES: usize = 16 << 10;
+
+    /// A server that a test turns by hand, and a client on it.
+    fn app() -> (App, TcpStream) {
+        let backend = Box::new(ScriptedBackend::new(Script::steady(0.0, 0.0, 1)));
+        let mut listening = Listening::bind("127.0.0.1", 0, None, backend).unwrap();
+        listening.limits = Limits { turn_bytes: TURN_BYTES, ..Limits::default() };
+        listening.keep = Keep::Times;
+        let client = TcpStream::connect(listening.address().unwrap()).unwrap();
+        let mut app = App::new(listening).unwrap();
+        while app.connections.is_empty() {
+            app.turn(EpollTimeout::NONE).unwrap();
+        }
+        (app, client)
+    }
+
+    #[test]
+    fn an_uploader_has_its_share_of_a_turn() {
+        let (mut app, mut client) = app();
+        // The kernel holds all of it.
+        let request = format!("POST / HTTP/1.1\r\ncontent-length: 100000\r\n\r\n{}", "x".repeat(100_000));
+        client.write_all(request.as_bytes()).unwrap();
+        let mut read_bytes = 0;
+        while read_bytes < request.len() {
+            app.read_bytes = 0;
+            app.read(CONNECTION_FIRST);
+            assert!(app.read_bytes <= TURN_BYTES, "{}", app.read_bytes);
+            read_bytes += app.read_bytes;
+        }
+        assert_eq!(app.connections[&CONNECTION_FIRST].reader.phase(&[]), Phase::Idle);
+    }
+
+    #[test]
+    fn a_pipeline_has_its_share_of_a_turn() {
+        let (mut app, mut client) = app();
+        client.write_all("GET / HTTP/1.1\r\n\r\n".repeat(100).as_bytes()).unwrap();
+        let mut last = 0;
+        while last < 100 {
+            app.read(CONNECTION_FIRST);
+            let answered = app.connections[&CONNECTION_FIRST].generation;
+            assert!(answered - last <= REQUESTS_AT_ONCE as u64, "{last} {answered}");
+            assert!(answered == 100 || app.again.contains(&CONNECTION_FIRST) || answered == last);
+            last = answered;
+        }
+    }
+}

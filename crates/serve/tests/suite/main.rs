@@ -6,3 +6,4 @@ mod http;
 mod records;
 mod replies;
 mod rig;
+mod tls;
