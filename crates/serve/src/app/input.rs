@@ -15,15 +15,14 @@ impl App {
     pub(super) fn read(&mut self, id: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let mut left = self.listening.limits.turn_bytes;
-        while connection.wants_input() {
+        let mut may_have_more = false;
+        while connection.wants_input() && left > 0 {
             let room_bytes = left.min(self.room.len());
-            let Some(room) = self.room.get_mut(..room_bytes).filter(|room| !room.is_empty()) else {
-                self.again.insert(id);
-                break;
-            };
+            let Some(room) = self.room.get_mut(..room_bytes) else { break };
             match connection.stream.read_stamped(room, &mut connection.control) {
                 Ok(StampedRead { bytes: 0, .. }) => return self.peer_ended(id),
                 Ok(StampedRead { bytes: count, wall_ns }) => {
+                    may_have_more = true;
                     left -= count;
                     self.read_bytes += count;
                     connection.read_ns = now_ns();
@@ -33,10 +32,17 @@ impl App {
                         connection.input.extend(room.iter().take(count));
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    may_have_more = false;
+                    break;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return self.drop_connection(id),
             }
+        }
+        if may_have_more {
+            // The system need not tell of what TLS has taken from the socket already.
+            self.again.insert(id);
         }
         self.requests(id);
     }
@@ -121,7 +127,8 @@ mod tests {
 
     /// A server that a test turns by hand, and a client on it.
     fn app() -> (App, TcpStream) {
-        let backend = Box::new(ScriptedBackend::new(Script::steady(0.0, 0.0, 1)));
+        // Its answers come after the test.
+        let backend = Box::new(ScriptedBackend::new(Script::steady(1e9, 0.0, 1)));
         let mut listening = Listening::bind("127.0.0.1", 0, None, backend).unwrap();
         listening.limits = Limits { turn_bytes: TURN_BYTES, ..Limits::default() };
         listening.keep = Keep::Times;
@@ -161,5 +168,26 @@ mod tests {
             assert!(answered == 100 || app.again.contains(&CONNECTION_FIRST) || answered == last);
             last = answered;
         }
+    }
+
+    #[test]
+    fn what_waits_behind_a_reply_does_not_turn_the_loop() {
+        let (mut app, mut client) = app();
+        let body = r#"{"messages":[{"role":"user","content":"x"}],"stream":true}"#;
+        let chat = format!("POST /v1/chat/completions HTTP/1.1\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        client.write_all(chat.as_bytes()).unwrap();
+        client.set_nonblocking(true).unwrap();
+        // More than is read ahead: until the server reads no more and the kernel holds no more.
+        let mut refused = 0;
+        while refused < 10 {
+            match client.write(&[b'x'; 1 << 16]) {
+                Ok(_) => refused = 0,
+                Err(_) => refused += 1,
+            }
+            (0..8).for_each(|_| app.turn(EpollTimeout::ZERO).unwrap());
+        }
+        assert!(!app.connections[&CONNECTION_FIRST].wants_input());
+        assert!(app.again.is_empty(), "another turn for nothing");
+        assert_eq!(app.timeout(), EpollTimeout::NONE);
     }
 }
