@@ -7,7 +7,7 @@ mod request;
 pub(crate) use request::{Phase, Progress, Received, Refusal, RequestReader, Sizes};
 
 /// The reason phrase of a status (RFC 9110, section 15).
-pub(crate) fn reason(status: u16) -> &'static str {
+fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         400 => "Bad Request",

@@ -15,15 +15,14 @@ impl App {
     pub(super) fn read(&mut self, id: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let mut left = self.listening.limits.turn_bytes;
-        while connection.wants_input() {
+        let mut may_have_more = false;
+        while connection.wants_input() && left > 0 {
             let room_bytes = left.min(self.room.len());
-            let Some(room) = self.room.get_mut(..room_bytes).filter(|room| !room.is_empty()) else {
-                self.again.insert(id);
-                break;
-            };
+            let Some(room) = self.room.get_mut(..room_bytes) else { break };
             match connection.stream.read_stamped(room, &mut connection.control) {
                 Ok(StampedRead { bytes: 0, .. }) => return self.peer_ended(id),
                 Ok(StampedRead { bytes: count, wall_ns }) => {
+                    may_have_more = true;
                     left -= count;
                     self.read_bytes += count;
                     connection.read_ns = now_ns();
@@ -33,10 +32,17 @@ impl App {
                         connection.input.extend(room.iter().take(count));
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    may_have_more = false;
+                    break;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return self.drop_connection(id),
             }
+        }
+        if may_have_more {
+            // The system need not tell of what TLS has taken from the socket already.
+            self.again.insert(id);
         }
         self.requests(id);
     }
@@ -105,5 +111,83 @@ impl App {
                 _ => self.drop_connection(id),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{CONNECTION_FIRST, Keep, Limits, Listening};
+    use super::*;
+    use crate::{Script, ScriptedBackend};
+    use nix::sys::epoll::EpollTimeout;
+    use std::io::Write;
+    use std::net::TcpStream;
+
+    const TURN_BYTES: usize = 16 << 10;
+
+    /// A server that a test turns by hand, and a client on it.
+    fn app() -> (App, TcpStream) {
+        // Its answers come after the test.
+        let backend = Box::new(ScriptedBackend::new(Script::steady(1e9, 0.0, 1)));
+        let mut listening = Listening::bind("127.0.0.1", 0, None, backend).unwrap();
+        listening.limits = Limits { turn_bytes: TURN_BYTES, ..Limits::default() };
+        listening.keep = Keep::Times;
+        let client = TcpStream::connect(listening.address().unwrap()).unwrap();
+        let mut app = App::new(listening).unwrap();
+        while app.connections.is_empty() {
+            app.turn(EpollTimeout::NONE).unwrap();
+        }
+        (app, client)
+    }
+
+    #[test]
+    fn an_uploader_has_its_share_of_a_turn() {
+        let (mut app, mut client) = app();
+        // The kernel holds all of it.
+        let request = format!("POST / HTTP/1.1\r\ncontent-length: 100000\r\n\r\n{}", "x".repeat(100_000));
+        client.write_all(request.as_bytes()).unwrap();
+        let mut read_bytes = 0;
+        while read_bytes < request.len() {
+            app.read_bytes = 0;
+            app.read(CONNECTION_FIRST);
+            assert!(app.read_bytes <= TURN_BYTES, "{}", app.read_bytes);
+            read_bytes += app.read_bytes;
+        }
+        assert_eq!(app.connections[&CONNECTION_FIRST].reader.phase(&[]), Phase::Idle);
+    }
+
+    #[test]
+    fn a_pipeline_has_its_share_of_a_turn() {
+        let (mut app, mut client) = app();
+        client.write_all("GET / HTTP/1.1\r\n\r\n".repeat(100).as_bytes()).unwrap();
+        let mut last = 0;
+        while last < 100 {
+            app.read(CONNECTION_FIRST);
+            let answered = app.connections[&CONNECTION_FIRST].generation;
+            assert!(answered - last <= REQUESTS_AT_ONCE as u64, "{last} {answered}");
+            assert!(answered == 100 || app.again.contains(&CONNECTION_FIRST) || answered == last);
+            last = answered;
+        }
+    }
+
+    #[test]
+    fn what_waits_behind_a_reply_does_not_turn_the_loop() {
+        let (mut app, mut client) = app();
+        let body = r#"{"messages":[{"role":"user","content":"x"}],"stream":true}"#;
+        let chat = format!("POST /v1/chat/completions HTTP/1.1\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        client.write_all(chat.as_bytes()).unwrap();
+        client.set_nonblocking(true).unwrap();
+        // More than is read ahead: until the server reads no more and the kernel holds no more.
+        let mut refused = 0;
+        while refused < 10 {
+            match client.write(&[b'x'; 1 << 16]) {
+                Ok(_) => refused = 0,
+                Err(_) => refused += 1,
+            }
+            (0..8).for_each(|_| app.turn(EpollTimeout::ZERO).unwrap());
+        }
+        assert!(!app.connections[&CONNECTION_FIRST].wants_input());
+        assert!(app.again.is_empty(), "another turn for nothing");
+        assert_eq!(app.timeout(), EpollTimeout::NONE);
     }
 }

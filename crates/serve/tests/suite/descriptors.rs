@@ -1,0 +1,50 @@
+//! A server that has no descriptor left: it goes on with what it has, without spinning, and accepts again later.
+
+use crate::rig::{Client, get};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The server as a process of its own, gone when dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Process {
+    /// Processor time so far, ticks of 10 ms.
+    fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        // utime and stime (proc_pid_stat(5)), counted from the state after the name.
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+}
+
+#[test]
+fn without_descriptors_the_server_rests() {
+    let start = format!("ulimit -n 24; exec {} --scripted --port 0", env!("CARGO_BIN_EXE_vlm-server"));
+    let child = Command::new("sh").args(["-c", &start]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut server = Process(child);
+    let lines = BufReader::new(server.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut addresses = lines.filter_map(|line| line.strip_prefix("listening on http://")?.parse().ok());
+    let address = addresses.next().unwrap();
+    let mut first = Client::to(address);
+    assert_eq!(first.send(get("/health")).reply().status, 200);
+    // The kernel completes these connections; the server cannot take all of them.
+    let mut others: Vec<Client> = (0..40).map(|_| Client::to(address)).collect();
+    let last = others.pop();
+    let (begun, ticks) = (Instant::now(), server.ticks());
+    while begun.elapsed() < Duration::from_secs(1) {
+        assert_eq!(first.send(get("/health")).reply().status, 200);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let ticks = server.ticks() - ticks;
+    assert!(ticks < 25, "{ticks} ticks of processor time in 100");
+    drop(others);
+    assert_eq!(last.unwrap().send(get("/health")).reply().status, 200);
+}
