@@ -238,7 +238,7 @@ impl Plan {
             model_folder,
             tokenizer: args.tokenizer.clone(),
             header_names: access.headers.keys().map(|name| name.as_str().to_owned()).collect(),
-            has_api_key: args.api_key.is_some(),
+            has_api_key: api_key(args).is_some(),
             cacert: args.cacert.clone(),
             insecure: args.insecure,
             images: image_source(args)?,
@@ -370,17 +370,6 @@ fn access(args: &RunArgs) -> Result<Access, PlanError> {
     let url = args.base_url.clone().unwrap_or_else(|| format!("http://{host}:{}", args.port));
     let target = Target::parse(&url)?.with_proxy_from_environment()?;
     let mut headers = HeaderMap::new();
-    if let Some(key) = &args.api_key {
-        let refuse = |_| {
-            PlanError::Combination(words(
-                "--api-key (or OPENAI_API_KEY) holds characters that no header may: check for a line break at its end",
-                "--api-key（或 OPENAI_API_KEY）含有请求头不允许的字符：请检查末尾是否有换行",
-            ))
-        };
-        let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(refuse)?;
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
-    }
     for header in &args.header {
         // Only the name is shown: the value may be a secret.
         let refuse = |name: &str, en: &str, zh: &str| PlanError::Value {
@@ -396,7 +385,24 @@ fn access(args: &RunArgs) -> Result<Access, PlanError> {
         value.set_sensitive(true);
         headers.append(header_name, value);
     }
+    // A header that the user wrote out wins over the key.
+    if let (Some(key), false) = (api_key(args), headers.contains_key(AUTHORIZATION)) {
+        let refuse = |_| {
+            PlanError::Combination(words(
+                "--api-key (or OPENAI_API_KEY) holds characters that no header may: check for a line break at its end",
+                "--api-key（或 OPENAI_API_KEY）含有请求头不允许的字符：请检查末尾是否有换行",
+            ))
+        };
+        let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(refuse)?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
     Ok(Access { target, headers, tls: TlsOptions { cacert: args.cacert.clone(), insecure: args.insecure } })
+}
+
+/// The key; an empty one, as an unset variable leaves it in a script, is none.
+fn api_key(args: &RunArgs) -> Option<&str> {
+    args.api_key.as_deref().filter(|key| !key.is_empty())
 }
 
 fn model(args: &RunArgs) -> (Option<String>, Option<String>) {

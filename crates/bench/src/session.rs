@@ -3,6 +3,7 @@
 use crate::arrival;
 use crate::driver::{Job, Reach};
 use crate::hints;
+use crate::net::ConnectError;
 use crate::plan::{Access, ImageSource, Plan, Schedule};
 use crate::proof;
 use crate::recorder::Recorder;
@@ -109,6 +110,12 @@ impl Session {
         self.view.lang()
     }
 
+    /// What hints may draw on.
+    fn known(&self) -> hints::Known<'_> {
+        let proxy = self.reach.target.proxy_name();
+        hints::Known { plan: &self.plan, models: &self.models, proxy, lang: self.lang() }
+    }
+
     /// One line for each image of the first request, as the script prints it: the size as stored. A folder's images
     /// print theirs with their answers.
     fn print_image_sizes(&self) {
@@ -140,10 +147,11 @@ impl Session {
         let first: Vec<RequestRecord> = self.records[from..].to_vec();
         if first.iter().all(|record| record.outcome != Outcome::Complete) {
             let record = first.first();
-            let words = record.map(|record| record.outcome.cause()).unwrap_or_default();
+            let cause = record.map(|record| record.outcome.cause()).unwrap_or_default();
+            let words = record.map(|record| hints::cause(&record.outcome, self.lang())).unwrap_or_default();
             let name = record.map(|record| record.outcome.name()).unwrap_or_default();
-            let hint = record.and_then(|record| hints::hint(record, &self.plan, &self.models, self.lang()));
-            self.end_early(&words);
+            let hint = record.and_then(|record| hints::hint(record, &self.known()));
+            self.end_early(&cause);
             let text = self.lang().pick(
                 format!("the first request failed ({name}): {words}"),
                 format!("第一个请求失败（{name}）：{words}"),
@@ -328,6 +336,6 @@ fn with_hint(text: String, hint: Option<String>) -> String {
     }
 }
 
-fn no_server(why: &str, plan: &Plan, lang: Lang) -> Failure {
-    Failure::server(with_hint(why.to_owned(), Some(hints::no_server(&plan.url, lang))))
+fn no_server(error: &ConnectError, plan: &Plan, lang: Lang) -> Failure {
+    Failure::server(with_hint(error.text(lang), Some(hints::no_connection(error.proxy(), &plan.url, lang))))
 }

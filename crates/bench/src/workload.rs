@@ -381,18 +381,19 @@ fn plan_holds(plan: &Plan, word: &str) -> bool {
     plan.extra_body.iter().any(|(name, value)| name.contains(word) || value.to_string().contains(word))
 }
 
-/// A field of `--extra-body` replaces the benchmark's own of that name.
+/// A field of `--extra-body` replaces the benchmark's own of that name, whatever its type; `null` leaves ours out.
 fn set_field(request: &mut ChatRequest, name: &str, value: &Value) {
-    match name {
-        "model" => request.model = value.as_str().map(str::to_owned),
-        "temperature" => request.temperature = value.as_f64(),
-        "max_tokens" => request.max_tokens = value.as_u64(),
-        "max_completion_tokens" => request.max_completion_tokens = value.as_u64(),
-        "ignore_eos" => request.ignore_eos = value.as_bool(),
-        "stream_options" => request.stream_options = serde_json::from_value(value.clone()).ok(),
-        _ => {
-            request.extra.insert(name.to_owned(), value.clone());
-        }
+    let ours = match name {
+        "model" => request.model.take().is_some(),
+        "temperature" => request.temperature.take().is_some(),
+        "max_tokens" => request.max_tokens.take().is_some(),
+        "max_completion_tokens" => request.max_completion_tokens.take().is_some(),
+        "ignore_eos" => request.ignore_eos.take().is_some(),
+        "stream_options" => request.stream_options.take().is_some(),
+        _ => false,
+    };
+    if !(ours && value.is_null()) {
+        request.extra.insert(name.to_owned(), value.clone());
     }
 }
 

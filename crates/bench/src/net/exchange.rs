@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, SERVER};
+use hyper::header::RETRY_AFTER;
 use measure::TimeLimit;
 use std::pin::pin;
 use std::time::Duration;
@@ -118,10 +118,6 @@ pub struct Tape {
     pub ended_ns: u64,
     /// HTTP status.
     pub status: Option<u16>,
-    /// The reply's content type.
-    pub content_type: Option<String>,
-    /// The reply's `server` header.
-    pub server: Option<String>,
     /// The reply's `retry-after` header.
     pub retry_after: Option<String>,
     /// The last piece of the body.
@@ -130,22 +126,14 @@ pub struct Tape {
     pub ending: Ending,
 }
 
-/// What an exchange tells while it goes on.
-pub enum Progress {
-    /// The first token has come.
-    FirstToken,
-    /// A full piece of the body.
-    Segment(Segment),
-}
-
 /// Sends a request on an open connection and tapes the reply. The connection can carry another one afterwards if
-/// the ending is [`Ending::Whole`] and its sender is not closed.
+/// the ending is [`Ending::Whole`] and its sender is not closed. `full` takes the pieces of a long body.
 pub async fn exchange(
     conn: &mut Conn,
     request: Request<PartsBody>,
     limits: Limits,
     stop: &mut StopSignal,
-    mut tell: impl FnMut(Progress),
+    mut full: impl FnMut(Segment),
 ) -> Tape {
     conn.stamps.arm();
     let start = Instant::now();
@@ -157,8 +145,6 @@ pub async fn exchange(
         headers_ns: None,
         ended_ns: 0,
         status: None,
-        content_type: None,
-        server: None,
         retry_after: None,
         rest: Segment::default(),
         ending: Ending::Whole,
@@ -182,12 +168,10 @@ pub async fn exchange(
         Ok(response) => {
             tape.headers_ns = Some(conn.stamps.last_read().0);
             tape.status = Some(response.status().as_u16());
-            let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-            tape.content_type = header(CONTENT_TYPE).map(str::to_owned);
-            tape.server = header(SERVER).map(str::to_owned);
-            tape.retry_after = header(RETRY_AFTER).map(str::to_owned);
+            let again = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+            tape.retry_after = again.map(str::to_owned);
             let body = response.into_body();
-            read_body(conn, body, &mut watch, alarm, stop, &mut tape.rest, &mut tell).await
+            read_body(conn, body, &mut watch, alarm, stop, &mut tape.rest, &mut full).await
         }
         Err(ending) => ending,
     };
@@ -206,7 +190,7 @@ async fn read_body(
     mut alarm: std::pin::Pin<&mut Sleep>,
     stop: &mut StopSignal,
     segment: &mut Segment,
-    tell: &mut impl FnMut(Progress),
+    full: &mut impl FnMut(Segment),
 ) -> Ending {
     loop {
         tokio::select! {
@@ -224,10 +208,9 @@ async fn read_body(
                     if first {
                         // From here on another limit holds, which may end earlier.
                         alarm.as_mut().reset(watch.next_look(watch.last_read));
-                        tell(Progress::FirstToken);
                     }
                     if segment.bytes.len() >= Segment::FULL_BYTES {
-                        tell(Progress::Segment(std::mem::take(segment)));
+                        full(std::mem::take(segment));
                     }
                 }
             },

@@ -9,3 +9,4 @@ mod replay;
 mod rig;
 mod script_contract;
 mod store;
+mod wire_details;
