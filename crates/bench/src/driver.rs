@@ -5,34 +5,54 @@
 //! because the timing path must not wait for the other end: what it can hold is what the server has sent.
 
 use crate::cli::OverCap;
-use crate::net::{
-    BodyParts, Conn, ConnectError, Connector, Limits, PartsBody, Progress, Segment, Tape, Target, Timer, exchange,
-};
+use crate::net::{Conn, ConnectError, Connector, Limits, Segment, Tape, Target, Timer};
 use crate::stop::StopSignal;
 use crate::workload::Item;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT};
-use hyper::{Method, Request};
+use hyper::header::HeaderMap;
 use measure::{Outcome, Phase};
+use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::rustls::ClientConfig;
 
-/// An idle connection older than this may be one that the server is closing: vLLM's HTTP server does after 5 s.
-const STALE_AFTER_NS: u64 = 3_000_000_000;
-/// A connection is made ready this long before its request is to be sent.
-const LEAD_NS: u64 = 100_000_000;
-/// How long after the last connection is ready a round begins.
-const START_DELAY_NS: u64 = 5_000_000;
+mod dispatch;
+mod refusals;
+mod request;
+
+use refusals::Refusals;
+
 /// Connections opened ahead of an open loop without a cap; more follow as they are needed.
 const OPEN_LOOP_AHEAD: u64 = 64;
-/// How long a request that found no connection keeps its place among those in flight.
-const AFTER_REFUSAL: Duration = Duration::from_millis(100);
 /// Connections being opened at the same time.
 const OPENING_AT_ONCE: usize = 64;
+
+/// What tells this run from others, and goes on from round to round.
+#[derive(Debug, Clone)]
+pub struct RunIds {
+    /// Stands in every `x-request-id`: two runs share none.
+    nonce: u64,
+    /// Connections opened so far.
+    connections: Arc<AtomicU32>,
+}
+
+impl RunIds {
+    /// For a new run.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { nonce: rand::random(), connections: Arc::default() }
+    }
+}
+
+impl Default for RunIds {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// How a server is reached: everything a driver thread needs beside the job.
 #[derive(Clone)]
@@ -49,6 +69,8 @@ pub struct Reach {
     pub headers: HeaderMap,
     /// Limits of a request.
     pub limits: Limits,
+    /// What tells this run from others.
+    pub ids: RunIds,
 }
 
 /// One round of requests.
@@ -98,8 +120,13 @@ pub struct Planned {
 pub enum RunEvent {
     /// The first connection failed: nothing was sent.
     NoServer(ConnectError),
-    /// Connections are open, and the clock starts.
-    Started,
+    /// The client itself failed, in its own words: what had not ended by then has ended now, without a reply.
+    Broken(String),
+    /// The server refused so many connections in a row: no more is sent, and what was left has ended as not sent.
+    GaveUp {
+        /// How many.
+        refusals: u32,
+    },
     /// A request is being sent.
     Sent,
     /// Its first token has come.
@@ -133,7 +160,7 @@ impl Running {
     /// Waits for the thread's end; call it after [`RunEvent::Finished`].
     pub fn join(self) {
         drop(self.events);
-        // A panic there has been printed there.
+        // A panic there has been told as `Broken`.
         let _ = self.thread.join();
     }
 }
@@ -146,12 +173,23 @@ pub fn start(job: Job, reach: Reach, stop: StopSignal) -> std::io::Result<Runnin
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (tell, events) = channel();
     let thread = std::thread::Builder::new().name("io".into()).spawn(move || {
-        let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, drive(job, reach, stop, tell.clone()));
+        let work = AssertUnwindSafe(|| {
+            let local = tokio::task::LocalSet::new();
+            local.block_on(&runtime, drive(job, reach, stop, tell.clone()));
+        });
+        if let Err(panic) = catch_unwind(work) {
+            // By now the tasks are gone, and each has accounted for its request.
+            let _ = tell.send(RunEvent::Broken(words_of(panic.as_ref())));
+        }
         // The other end may have gone; then nobody waits for this.
         let _ = tell.send(RunEvent::Finished);
     })?;
     Ok(Running { events, thread })
+}
+
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+    words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".into())
 }
 
 /// What the tasks of a round share, all on one thread.
@@ -162,12 +200,31 @@ struct Round {
     limits: Limits,
     connector: Connector,
     idle: RefCell<Vec<Conn>>,
+    refusals: Refusals,
     timer: Timer,
+    nonce: u64,
     tell: Sender<RunEvent>,
     stop: StopSignal,
 }
 
 impl Round {
+    fn new(items: Arc<[Item]>, reach: Reach, timer: Timer, stop: StopSignal, tell: Sender<RunEvent>) -> Self {
+        let connections = Arc::clone(&reach.ids.connections);
+        Self {
+            items,
+            path: reach.target.request_uri(&reach.path),
+            headers: request::headers(&reach),
+            limits: reach.limits,
+            connector: Connector::new(reach.target, reach.tls, reach.connect_limit, connections),
+            idle: RefCell::default(),
+            refusals: Refusals::default(),
+            timer,
+            nonce: reach.ids.nonce,
+            tell,
+            stop,
+        }
+    }
+
     fn tell(&self, event: RunEvent) {
         // The receiver lives until `Finished`.
         let _ = self.tell.send(event);
@@ -181,23 +238,15 @@ impl Round {
 async fn drive(mut job: Job, reach: Reach, stop: StopSignal, tell: Sender<RunEvent>) {
     let timer = match Timer::start() {
         Ok(timer) => timer,
-        Err(_) => {
-            let _ = tell.send(RunEvent::NoServer(ConnectError::TooManyFiles));
+        Err(error) => {
+            let words = format!(
+                "the system gives no timer for the send schedule (timerfd): {error}; if too many files are open, raise the limit (ulimit -n)"
+            );
+            let _ = tell.send(RunEvent::Broken(words));
             return;
         }
     };
-    let connector = Connector::new(reach.target.clone(), reach.tls.clone(), reach.connect_limit);
-    let round = Rc::new(Round {
-        items: Arc::clone(&job.items),
-        headers: all_headers(&reach),
-        path: connector.target().request_uri(&reach.path),
-        limits: reach.limits,
-        connector,
-        idle: RefCell::default(),
-        timer,
-        tell,
-        stop,
-    });
+    let round = Rc::new(Round::new(Arc::clone(&job.items), reach, timer, stop, tell));
     let ahead = match (job.cap, job.requests) {
         (Some(cap), Some(requests)) => requests.min(u64::from(cap)),
         (Some(cap), None) => u64::from(cap),
@@ -209,27 +258,7 @@ async fn drive(mut job: Job, reach: Reach, stop: StopSignal, tell: Sender<RunEve
         round.tell(RunEvent::NoServer(error));
         return;
     }
-    round.tell(RunEvent::Started);
-    let tasks = dispatch(&round, &mut job).await;
-    for task in tasks {
-        // A task that panicked has said so; its request has no record, which the count shows.
-        let _ = task.await;
-    }
-}
-
-fn all_headers(reach: &Reach) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("vlm-benchmark/", env!("CARGO_PKG_VERSION"))));
-    headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Ok(host) = HeaderValue::try_from(reach.target.authority()) {
-        headers.insert(HOST, host);
-    }
-    // The user's own come last and win.
-    for (name, value) in &reach.headers {
-        headers.insert(name, value.clone());
-    }
-    headers
+    dispatch::dispatch(&round, &mut job).await;
 }
 
 /// The first connection alone: if it fails there is no server. The rest at once, in bounded numbers; one of them that
@@ -262,182 +291,5 @@ async fn open_ahead(round: &Rc<Round>, count: u64) -> Result<(), ConnectError> {
     Ok(())
 }
 
-/// Lets the requests go, one after the other, each at its time and under the cap.
-async fn dispatch(round: &Rc<Round>, job: &mut Job) -> Vec<tokio::task::JoinHandle<()>> {
-    let start_ns = stamp::now_ns() + START_DELAY_NS;
-    let end_ns = job.duration.map(|duration| start_ns + duration.as_nanos() as u64);
-    let room = job.cap.map(|cap| Arc::new(Semaphore::new(cap as usize)));
-    let mut tasks: Vec<tokio::task::JoinHandle<()>> = Vec::new();
-    let mut number = 0u64;
-    while job.requests.is_none_or(|requests| number < requests) {
-        let offset = job.offsets_ns.as_mut().and_then(Iterator::next);
-        let intended_ns = start_ns + offset.unwrap_or(0);
-        let mut planned = Planned {
-            index: job.index_first + number,
-            phase: job.phase,
-            round: job.round,
-            item: (job.item_first as u64).wrapping_add(number) as usize % job.items.len().max(1),
-            intended_ns,
-            admitted_ns: None,
-        };
-        let over = |now_ns: u64| end_ns.is_some_and(|end_ns| now_ns >= end_ns);
-        if over(intended_ns.max(if offset.is_none() { stamp::now_ns() } else { 0 })) {
-            break;
-        }
-        number += 1;
-        match admit(round, job, offset.is_some(), intended_ns, end_ns, room.as_ref()).await {
-            Admitted::Go(permit) => {
-                let admitted_ns = stamp::now_ns().max(intended_ns);
-                if offset.is_none() {
-                    if over(admitted_ns) {
-                        break;
-                    }
-                    planned.intended_ns = admitted_ns;
-                }
-                planned.admitted_ns = Some(admitted_ns);
-                tasks.push(tokio::task::spawn_local(one(Rc::clone(round), planned, permit)));
-            }
-            Admitted::Over if offset.is_none() => break,
-            Admitted::Over => round.unsent(
-                planned,
-                Outcome::NotSent { reason: "the duration was over before there was room for it".into() },
-            ),
-            Admitted::Dropped => {
-                let cap = job.cap.unwrap_or_default();
-                let reason = format!("{cap} requests were in flight already (--over-cap drop)");
-                round.unsent(planned, Outcome::NotSent { reason });
-            }
-            Admitted::Stopped if job.requests.is_none() => break,
-            Admitted::Stopped => {
-                round.unsent(planned, Outcome::NotSent { reason: "the run was stopped".into() });
-            }
-        }
-        // Ended tasks are let go, so that a long run does not gather them.
-        if tasks.len() >= 4096 {
-            tasks.retain(|task| !task.is_finished());
-        }
-    }
-    tasks
-}
-
-enum Admitted {
-    Go(Option<OwnedSemaphorePermit>),
-    Dropped,
-    Over,
-    Stopped,
-}
-
-/// Waits for a request's time (less what its connection needs) and for room among those in flight.
-async fn admit(
-    round: &Round,
-    job: &Job,
-    timed: bool,
-    intended_ns: u64,
-    end_ns: Option<u64>,
-    room: Option<&Arc<Semaphore>>,
-) -> Admitted {
-    let mut stop = round.stop.clone();
-    if stop.cause().is_some() {
-        return Admitted::Stopped;
-    }
-    let dropping = timed && job.over_cap == OverCap::Drop && room.is_some();
-    let wait_until_ns = if dropping { intended_ns } else { intended_ns.saturating_sub(LEAD_NS) };
-    if timed {
-        tokio::select! {
-            () = round.timer.sleep_until(wait_until_ns) => {}
-            () = stop.stopped() => return Admitted::Stopped,
-        }
-    }
-    let Some(room) = room else { return Admitted::Go(None) };
-    if dropping {
-        return Arc::clone(room).try_acquire_owned().map_or(Admitted::Dropped, |permit| Admitted::Go(Some(permit)));
-    }
-    let end = async {
-        match end_ns {
-            Some(end_ns) => round.timer.sleep_until(end_ns).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        biased;
-        permit = Arc::clone(room).acquire_owned() => Admitted::Go(permit.ok()),
-        () = stop.stopped() => Admitted::Stopped,
-        () = end => Admitted::Over,
-    }
-}
-
-/// One request, from its connection to its end.
-async fn one(round: Rc<Round>, planned: Planned, permit: Option<OwnedSemaphorePermit>) {
-    let mut stop = round.stop.clone();
-    let ready = tokio::select! {
-        ready = connection(&round) => ready,
-        () = stop.stopped() => {
-            round.unsent(planned, Outcome::NotSent { reason: "the run was stopped".into() });
-            return;
-        }
-    };
-    let (mut conn, reopened) = match ready {
-        Ok(ready) => ready,
-        Err(error) => {
-            round.unsent(planned, Outcome::ConnectFailed { message: error.to_string() });
-            // Its place stays taken for a while: a dead server is not asked as fast as it refuses.
-            tokio::select! {
-                () = tokio::time::sleep(AFTER_REFUSAL) => {}
-                () = stop.stopped() => {}
-            }
-            return;
-        }
-    };
-    let Some(item) = round.items.get(planned.item) else { return };
-    let request = match request(&round, &item.body, planned.index) {
-        Ok(request) => request,
-        Err(error) => {
-            round.unsent(planned, Outcome::NotSent { reason: error.to_string() });
-            return;
-        }
-    };
-    let connection = measure::Connection { id: conn.id, reused: conn.carried, connect_ns: conn.connect_ns, reopened };
-    tokio::select! {
-        () = round.timer.sleep_until(planned.intended_ns) => {}
-        () = stop.stopped() => {
-            round.unsent(planned, Outcome::NotSent { reason: "the run was stopped".into() });
-            return;
-        }
-    }
-    round.tell(RunEvent::Sent);
-    let index = planned.index;
-    let tape = exchange(&mut conn, request, round.limits, &mut stop, |progress| {
-        round.tell(match progress {
-            Progress::FirstToken => RunEvent::FirstToken,
-            Progress::Segment(segment) => RunEvent::Segment(index, segment),
-        });
-    })
-    .await;
-    if tape.ending == crate::net::Ending::Whole && !conn.sender.is_closed() {
-        round.idle.borrow_mut().push(conn);
-    }
-    drop(permit);
-    round.tell(RunEvent::Ended(Box::new(Ended { planned, connection: Some(connection), end: Ok(tape) })));
-}
-
-/// An idle connection that is surely open, or a new one; and whether it replaces one that had gone stale.
-async fn connection(round: &Round) -> Result<(Conn, bool), ConnectError> {
-    let mut replaced = false;
-    loop {
-        let idle = round.idle.borrow_mut().pop();
-        let Some(mut conn) = idle else { break };
-        let fresh = stamp::now_ns().saturating_sub(conn.idle_since_ns) < STALE_AFTER_NS;
-        if fresh && conn.sender.ready().await.is_ok() {
-            return Ok((conn, replaced));
-        }
-        replaced = true;
-    }
-    Ok((round.connector.open().await?, replaced))
-}
-
-fn request(round: &Round, body: &BodyParts, index: u64) -> Result<Request<PartsBody>, hyper::http::Error> {
-    let mut request = Request::builder().method(Method::POST).uri(round.path.as_str()).body(body.body())?;
-    *request.headers_mut() = round.headers.clone();
-    request.headers_mut().insert("x-request-id", HeaderValue::try_from(format!("vlm-{}-{index}", std::process::id()))?);
-    Ok(request)
-}
+#[cfg(test)]
+mod tests;

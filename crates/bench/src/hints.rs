@@ -1,46 +1,132 @@
 //! From a server's refusal to what the user can do about it.
 
+use crate::net::FetchError;
 use crate::plan::Plan;
-use measure::{Lang, Outcome, RequestRecord};
+use crate::survey::SurveyError;
+use measure::{Lang, Outcome, RequestRecord, TimeLimit};
+
+mod phrases;
+
+/// What a hint may draw on.
+pub struct Known<'a> {
+    /// What is done.
+    pub plan: &'a Plan,
+    /// The models the server has.
+    pub models: &'a [String],
+    /// The proxy on the way, without its credentials.
+    pub proxy: Option<String>,
+    /// The user's language.
+    pub lang: Lang,
+}
 
 /// A hint for a failed request, where there is one to give.
 #[must_use]
-pub fn hint(record: &RequestRecord, plan: &Plan, models: &[String], lang: Lang) -> Option<String> {
+pub fn hint(record: &RequestRecord, known: &Known<'_>) -> Option<String> {
+    let lang = known.lang;
     match &record.outcome {
-        Outcome::ConnectFailed { .. } => Some(no_server(&plan.url, lang)),
+        Outcome::ConnectFailed { .. } => Some(no_connection(known.proxy.as_deref(), &known.plan.url, lang)),
         Outcome::TimedOut { .. } => Some(lang.pick(
             "limits: --first-token-timeout, --idle-timeout, --total-timeout".into(),
             "时限参数：--first-token-timeout、--idle-timeout、--total-timeout".into(),
         )),
-        Outcome::ServerError { message } => by_status(record.status?, message, record.body_bytes, plan, models, lang),
+        Outcome::ServerError { message } => {
+            let status = record.status?;
+            by_proxy(status, known.proxy.as_deref(), &known.plan.url, lang)
+                .or_else(|| by_status(status, message, record.body_bytes, known))
+        }
         _ => None,
     }
 }
 
-/// Nothing answers at the server's address.
+/// A hint for a run that could not begin.
 #[must_use]
-pub fn no_server(url: &str, lang: Lang) -> String {
-    lang.pick(
-        format!("is the server up, and are --host and --port (or --base-url) right? They say {url}; a vLLM that is still loading does not answer yet"),
-        format!("服务端已经启动了吗？--host 与 --port（或 --base-url）是否正确？现在是 {url}；仍在加载模型的 vLLM 不会应答"),
-    )
+pub fn survey(error: &SurveyError, proxy: Option<String>, plan: &Plan, lang: Lang) -> Option<String> {
+    match error {
+        SurveyError::Refused { status: 401 | 403, .. } => Some(wants_key(proxy.as_deref(), plan, lang)),
+        SurveyError::Refused { status, .. } => by_proxy(*status, proxy.as_deref(), &plan.url, lang),
+        SurveyError::Fetch(FetchError::Connect(error)) => Some(no_connection(error.proxy(), &plan.url, lang)),
+        SurveyError::Fetch(FetchError::Silent { .. }) => Some(lang.pick(
+            format!("is it still loading or overloaded, or does something else listen at {}? With --served-model-name NAME a run needs no such answer", plan.url),
+            format!("它是否仍在加载或过载，或者 {} 处运行的是别的程序？给出 --served-model-name 名称 则不需要这个回答", plan.url),
+        )),
+        SurveyError::Fetch(FetchError::Exchange { .. }) => Some(lang.pick(
+            format!("is {} an HTTP server of the OpenAI protocol, and http or https as it should be?", plan.url),
+            format!("{} 是否为 OpenAI 协议的 HTTP 服务端？http 与 https 是否正确？", plan.url),
+        )),
+        SurveyError::Fetch(FetchError::Stopped) => None,
+    }
 }
 
-fn by_status(
-    status: u16,
-    message: &str,
-    body_bytes: u64,
-    plan: &Plan,
-    models: &[String],
-    lang: Lang,
-) -> Option<String> {
+/// How a request ended, for people: what is said by us in their language, the server's and the system's words as they
+/// are.
+#[must_use]
+pub fn cause(outcome: &Outcome, lang: Lang) -> String {
+    match (lang, outcome) {
+        (Lang::Zh, Outcome::TimedOut { limit: TimeLimit::FirstToken }) => "时限内没有首个 token".into(),
+        (Lang::Zh, Outcome::TimedOut { limit: TimeLimit::Idle }) => "过久没有任何数据".into(),
+        (Lang::Zh, Outcome::TimedOut { limit: TimeLimit::Total }) => "整个请求超时".into(),
+        (Lang::Zh, Outcome::ConnectFailed { message }) => format!("连接失败：{message}"),
+        _ => outcome.cause(),
+    }
+}
+
+/// Nothing answers at the server's address, or at its proxy's.
+#[must_use]
+pub fn no_connection(proxy: Option<&str>, url: &str, lang: Lang) -> String {
+    match proxy {
+        Some(proxy) => lang.pick(
+            format!("requests to {url} go through the proxy {proxy} (http_proxy, https_proxy or all_proxy): is it up? NO_PROXY=HOST goes around it"),
+            format!("到 {url} 的请求经过代理 {proxy}（http_proxy、https_proxy 或 all_proxy）：它是否可用？用 NO_PROXY=主机 可以绕过它"),
+        ),
+        None => lang.pick(
+            format!("is the server up, and are --host and --port (or --base-url) right? They say {url}; a vLLM that is still loading does not answer yet"),
+            format!("服务端已经启动了吗？--host 与 --port（或 --base-url）是否正确？现在是 {url}；仍在加载模型的 vLLM 不会应答"),
+        ),
+    }
+}
+
+/// Statuses by which proxies refuse or fail; without a proxy on the way they are the server's own.
+fn by_proxy(status: u16, proxy: Option<&str>, url: &str, lang: Lang) -> Option<String> {
+    let proxy = proxy?;
+    match status {
+        407 => Some(lang.pick(
+            format!("the proxy {proxy} wants credentials: http_proxy=http://USER:PASSWORD@{proxy}; or NO_PROXY=HOST goes around it"),
+            format!("代理 {proxy} 需要用户名和密码：http_proxy=http://用户:密码@{proxy}；或用 NO_PROXY=主机 绕过它"),
+        )),
+        502..=504 => Some(lang.pick(
+            format!("this may be the answer of the proxy {proxy}, not of {url}: NO_PROXY=HOST goes around it"),
+            format!("这可能是代理 {proxy} 的回答，而不是 {url} 的：用 NO_PROXY=主机 可以绕过它"),
+        )),
+        _ => None,
+    }
+}
+
+fn wants_key(proxy: Option<&str>, plan: &Plan, lang: Lang) -> String {
+    let key = match plan.has_api_key {
+        true => lang.pick(
+            "the key given by --api-key or OPENAI_API_KEY is refused",
+            "--api-key 或 OPENAI_API_KEY 给出的密钥被拒绝",
+        ),
+        false => lang.pick(
+            "the server wants a key: --api-key KEY, or OPENAI_API_KEY",
+            "服务端需要密钥：--api-key KEY，或环境变量 OPENAI_API_KEY",
+        ),
+    };
+    match proxy {
+        Some(proxy) => lang.pick(
+            format!("{key}; or it is the proxy {proxy} that refuses: NO_PROXY=HOST goes around it"),
+            format!("{key}；也可能是代理 {proxy} 拒绝：用 NO_PROXY=主机 可以绕过它"),
+        ),
+        None => key.into(),
+    }
+}
+
+fn by_status(status: u16, message: &str, body_bytes: u64, known: &Known<'_>) -> Option<String> {
+    let (plan, lang) = (known.plan, known.lang);
     let lower = message.to_lowercase();
     match status {
-        401 | 403 => Some(lang.pick(
-            "the server wants a key: --api-key KEY, or OPENAI_API_KEY".into(),
-            "服务端需要密钥：--api-key KEY，或环境变量 OPENAI_API_KEY".into(),
-        )),
-        404 if lower.contains("model") => Some(unknown_model(models, lang)),
+        401 | 403 => Some(wants_key(known.proxy.as_deref(), plan, lang)),
+        404 if phrases::unknown_model(&lower) => Some(unknown_model(known.models, lang)),
         404 | 405 => Some(lang.pick(
             format!("nothing is served at {}: is --endpoint (and the path of --base-url) right?", plan.path),
             format!("{} 处没有服务：--endpoint（以及 --base-url 中的路径）是否正确？", plan.path),
@@ -81,7 +167,7 @@ fn refused_field(words: &str, plan: &Plan, lang: Lang) -> Option<String> {
         ("stream_options", "--extra-body '{\"stream_options\": null}'"),
     ];
     // What follows from the request comes before what may only be a coincidence of words.
-    let extra = plan.extra_body.keys().find(|name| words.contains(&name.to_lowercase()));
+    let extra = plan.extra_body.keys().find(|name| phrases::refuses(words, &name.to_lowercase()));
     if let Some(name) = extra {
         return Some(
             lang.pick(
@@ -90,20 +176,19 @@ fn refused_field(words: &str, plan: &Plan, lang: Lang) -> Option<String> {
             ),
         );
     }
-    let context = ["context length", "maximum context", "max_model_len", "too long"];
-    if context.iter().any(|part| words.contains(part)) {
+    if phrases::too_long(words) {
         return Some(lang.pick(
             format!("prompt and answer together are too long: lower --output_len ({}), use a smaller image, or start the server with a larger --max-model-len", plan.output_len),
             format!("输入与输出合计过长：请减小 --output_len（{}）、使用较小的图片，或以更大的 --max-model-len 启动服务端", plan.output_len),
         ));
     }
-    if let Some((field, flag)) = fields.iter().find(|(field, _)| words.contains(field)) {
+    if let Some((field, flag)) = fields.iter().find(|(field, _)| phrases::refuses(words, field)) {
         return Some(lang.pick(
             format!("the server refuses the field {field}; the flag for it: {flag}"),
             format!("服务端不接受字段 {field}；相关参数：{flag}"),
         ));
     }
-    words.contains("max_tokens").then(|| {
+    phrases::refuses(words, "max_tokens").then(|| {
         lang.pick(
             "the server refuses the field max_tokens or its value; flags for it: --output_len, --max-tokens-field max_completion_tokens".into(),
             "服务端不接受字段 max_tokens 或其值；相关参数：--output_len、--max-tokens-field max_completion_tokens".into(),
@@ -116,7 +201,12 @@ mod tests {
     use super::*;
     use measure::Phase;
 
+    /// The hint holds this; an empty part means that there is none.
     fn check(status: u16, message: &str, part: &str) {
+        check_through(None, status, message, part);
+    }
+
+    fn check_through(proxy: Option<&str>, status: u16, message: &str, part: &str) {
         let argv = ["vlm-benchmark", "--no-image", "--extra-body", "{\"top_k\":-5}"].map(std::ffi::OsString::from);
         let args = crate::cli::parse(argv, Lang::En).unwrap().run;
         let (plan, _) = Plan::new(&args).unwrap();
@@ -125,8 +215,11 @@ mod tests {
         record.body_bytes = 77;
         record.outcome = Outcome::ServerError { message: message.into() };
         for lang in [Lang::En, Lang::Zh] {
-            let text = hint(&record, &plan, &["a".into(), "b".into()], lang).unwrap_or_default();
+            let models = ["a".into(), "b".into()];
+            let known = Known { plan: &plan, models: &models, proxy: proxy.map(str::to_owned), lang };
+            let text = hint(&record, &known).unwrap_or_default();
             assert!(text.contains(part), "{status} {message}: {text:?} lacks {part:?}");
+            assert_eq!(text.is_empty(), part.is_empty(), "{status} {message}: {text:?}");
         }
     }
 
@@ -142,5 +235,32 @@ mod tests {
         check(400, "top_k must be -1 or at least 1", "--extra-body");
         check(400, "This model's maximum context length is 16384 tokens.", "--output_len");
         check(400, "max_tokens must be at least 1", "--output_len");
+    }
+
+    #[test]
+    fn a_word_that_is_merely_there_is_no_refusal() {
+        let echo = "Field required: messages; input: {\"model\": \"m\", \"max_tokens\": 512, \"ignore_eos\": true, \"top_k\": -5}";
+        check(400, echo, "");
+        check(422, echo, "");
+        check(400, "the image's name is too long", "");
+        check(404, "no route for /models/chat", "--endpoint");
+        check(500, "max_tokens must be at least 1", "");
+    }
+
+    #[test]
+    fn what_a_proxy_may_have_said() {
+        check_through(Some("p:1"), 407, "Proxy Authentication Required", "@p:1");
+        check_through(Some("p:1"), 503, "Service Unavailable", "NO_PROXY");
+        check_through(Some("p:1"), 403, "Forbidden", "p:1");
+        check(503, "Service Unavailable", "");
+    }
+
+    #[test]
+    fn ends_in_both_languages() {
+        let late = Outcome::TimedOut { limit: TimeLimit::FirstToken };
+        assert_eq!(cause(&late, Lang::En), late.cause());
+        assert_eq!(cause(&late, Lang::Zh), "时限内没有首个 token");
+        let lost = Outcome::ConnectFailed { message: "reset".into() };
+        assert_eq!((cause(&lost, Lang::En), cause(&lost, Lang::Zh)), ("reset".into(), "连接失败：reset".into()));
     }
 }

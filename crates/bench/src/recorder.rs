@@ -58,6 +58,7 @@ impl Recorder {
                 reading.finish();
                 record.sent_ns = tape.sent_ns.map(from_origin);
                 record.body_sent_ns = tape.body_sent_ns.map(from_origin);
+                record.write_ns_max = tape.write_ns_max;
                 record.headers_ns = tape.headers_ns.map(from_origin);
                 record.ended_ns = Some(from_origin(tape.ended_ns));
                 record.status = tape.status;
@@ -218,9 +219,8 @@ impl Reading {
         let ids = chunk.choices.iter().filter_map(|choice| choice.token_ids).reduce(|a, b| a + b);
         let tokens = is_token.then(|| self.tokens_of(ids, chunk.usage)).flatten();
         self.token_seen |= is_token;
-        // A later usage object replaces an earlier one, but one without counts does not.
         if let Some(usage) = chunk.usage {
-            self.usage = Some(usage);
+            self.usage = Some(self.usage.map_or(usage, |known| merged(known, usage)));
         }
         for choice in chunk.choices {
             self.text.push_str(choice.delta.content.as_deref().unwrap_or_default());
@@ -242,6 +242,17 @@ impl Reading {
         let grown = billed.zip(self.billed_so_far).map(|(now, before)| now.saturating_sub(before));
         self.billed_so_far = billed.filter(|_| self.billed_so_far.is_some());
         ids.or(grown).and_then(|tokens| u32::try_from(tokens).ok())
+    }
+}
+
+/// A later usage object of the same reply over an earlier one: what it does not say stays known.
+fn merged(known: Usage, later: Usage) -> Usage {
+    Usage {
+        prompt_tokens: later.prompt_tokens.or(known.prompt_tokens),
+        completion_tokens: later.completion_tokens.or(known.completion_tokens),
+        total_tokens: later.total_tokens.or(known.total_tokens),
+        cached_tokens: later.cached_tokens.or(known.cached_tokens),
+        reasoning_tokens: later.reasoning_tokens.or(known.reasoning_tokens),
     }
 }
 

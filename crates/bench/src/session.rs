@@ -4,6 +4,7 @@ use crate::arrival;
 use crate::counting::Asked;
 use crate::driver::{Job, Reach};
 use crate::hints;
+use crate::net::ConnectError;
 use crate::plan::{Access, Plan, Schedule};
 use crate::proof;
 use crate::recorder::Recorder;
@@ -115,6 +116,12 @@ impl Session {
         self.view.lang()
     }
 
+    /// What hints may draw on.
+    fn known(&self) -> hints::Known<'_> {
+        let proxy = self.reach.target.proxy_name();
+        hints::Known { plan: &self.plan, models: &self.models, proxy, lang: self.lang() }
+    }
+
     /// The request before the load: its answer is the accuracy run's. One for each image of a folder.
     fn first_requests(&mut self) -> Result<(), Failure> {
         if self.plan.cold {
@@ -131,10 +138,11 @@ impl Session {
         let first: Vec<RequestRecord> = self.records[from..].to_vec();
         if first.iter().all(|record| record.outcome != Outcome::Complete) {
             let record = first.first();
-            let words = record.map(|record| record.outcome.cause()).unwrap_or_default();
+            let cause = record.map(|record| record.outcome.cause()).unwrap_or_default();
+            let words = record.map(|record| hints::cause(&record.outcome, self.lang())).unwrap_or_default();
             let name = record.map(|record| record.outcome.name()).unwrap_or_default();
-            let hint = record.and_then(|record| hints::hint(record, &self.plan, &self.models, self.lang()));
-            self.end_early(&words);
+            let hint = record.and_then(|record| hints::hint(record, &self.known()));
+            self.end_early(&cause);
             let text = self.lang().pick(
                 format!("the first request failed ({name}): {words}"),
                 format!("第一个请求失败（{name}）：{words}"),
@@ -293,6 +301,6 @@ fn with_hint(text: String, hint: Option<String>) -> String {
     }
 }
 
-fn no_server(why: &str, plan: &Plan, lang: Lang) -> Failure {
-    Failure::server(with_hint(why.to_owned(), Some(hints::no_server(&plan.url, lang))))
+fn no_server(error: &ConnectError, plan: &Plan, lang: Lang) -> Failure {
+    Failure::server(with_hint(error.text(lang), Some(hints::no_connection(error.proxy(), &plan.url, lang))))
 }

@@ -5,15 +5,52 @@ use crate::driver::Reach;
 use crate::net::{Connector, Fetch, FetchError, Reply, fetch};
 use crate::stop::StopSignal;
 use crate::tokens::server::{parse_tokenize_reply, tokenize_request, tokenize_request_content};
+use crate::view::View;
 use bytes::Bytes;
 use hyper::Method;
-use hyper::header::{CONTENT_TYPE, HeaderValue, SERVER};
-use measure::{ClientFacts, ServerFacts};
+use hyper::header::SERVER;
+use measure::{ClientFacts, Lang, ServerFacts};
 use serde_json::Value;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Limit for each question.
 const LIMIT: Duration = Duration::from_secs(10);
+/// After so long without an answer the user is told what is waited for.
+const TELL_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a run cannot begin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SurveyError {
+    /// There is no answer.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// No model was named, and the server does not tell which it has.
+    #[error("{question}: HTTP {status}: {words}")]
+    Refused {
+        /// Method and path.
+        question: String,
+        /// HTTP status.
+        status: u16,
+        /// The server's own words.
+        words: String,
+    },
+}
+
+impl SurveyError {
+    /// The error in the user's language. The server's own words stay as they are.
+    #[must_use]
+    pub fn text(&self, lang: Lang) -> String {
+        match self {
+            Self::Fetch(error) => error.text(lang),
+            Self::Refused { question, status, words } => lang.pick(
+                format!("no --model was given, and the server refuses to say which it has: {question}: HTTP {status}: {words}"),
+                format!("没有给出 --model，而服务端拒绝说明其模型：{question}：HTTP {status}：{words}"),
+            ),
+        }
+    }
+}
 
 /// Asks one server, on the calling thread.
 pub struct Asker {
@@ -30,22 +67,49 @@ impl Asker {
         Ok(Self { reach, runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()? })
     }
 
-    /// What `/v1/models`, `/version` and `/metrics` say.
+    /// What `/v1/models`, `/version` and `/metrics` say. Whoever has to be waited for is named on the view.
     ///
     /// # Errors
-    /// Only when there is no connection at all, or when the run is stopped meanwhile.
-    pub fn server_facts(&self, model: &str, stop: &StopSignal) -> Result<ServerFacts, FetchError> {
-        let models = match self.get(&self.reach.target.path("/v1/models"), stop) {
-            Err(error @ (FetchError::Connect(_) | FetchError::Stopped)) => return Err(error),
-            other => other.ok(),
+    /// When there is no connection at all, or when the run is stopped meanwhile. Without a `model` also when the server
+    /// does not answer, or refuses to: nobody else knows the name.
+    pub fn server_facts(
+        &self,
+        model: Option<&str>,
+        stop: &StopSignal,
+        view: &View,
+    ) -> Result<ServerFacts, SurveyError> {
+        let question = self.question(Method::GET, &self.reach.target.path("/v1/models"), Bytes::new());
+        let models = match self.ask(&question, Some(stop), Some(view)) {
+            Ok(reply) => Some(reply),
+            Err(error @ (FetchError::Connect(_) | FetchError::Stopped)) => return Err(error.into()),
+            Err(error) if model.is_none() => return Err(error.into()),
+            Err(error) => {
+                let (text, lang) = (error.text(view.lang()), view.lang());
+                view.say(lang.pick(
+                    format!("caution: {text}; the run goes on with its first request"),
+                    format!("注意：{text}；继续发送第一个请求"),
+                ));
+                None
+            }
         };
+        if let (None, Some(reply)) = (model, &models)
+            && !reply.is_success()
+            && !has_no_list(reply.status)
+        {
+            let words = wire::error_words(&reply.body).message;
+            return Err(SurveyError::Refused { question: question.name(), status: reply.status, words });
+        }
         let json = |reply: &Reply| serde_json::from_slice::<Value>(&reply.body).ok().filter(|_| reply.is_success());
         let root = self.reach.target.root();
-        let from_root = |path: &str| self.get(&root.path(path), stop).ok();
+        // A server that did not answer once is not waited for again.
+        let from_root = |path: &str| {
+            models.as_ref()?;
+            self.ask(&self.question(Method::GET, &root.path(path), Bytes::new()), Some(stop), Some(view)).ok()
+        };
         let metrics = from_root("/metrics").filter(Reply::is_success);
         Ok(ServerFacts {
             url: self.reach.target.url().to_owned(),
-            model: model.to_owned(),
+            model: model.unwrap_or_default().to_owned(),
             version: from_root("/version").as_ref().and_then(json),
             software: models.as_ref().and_then(|reply| reply.headers.get(SERVER)?.to_str().ok().map(str::to_owned)),
             models: models.as_ref().and_then(json),
@@ -53,12 +117,19 @@ impl Asker {
         })
     }
 
+    /// The proxy on the way, for people.
+    #[must_use]
+    pub fn proxy_name(&self) -> Option<String> {
+        self.reach.target.proxy_name()
+    }
+
     /// Tokens of a text by the server's `/tokenize`, in vLLM's form or llama.cpp's. `None` where it has none.
     #[must_use]
     pub fn tokenize(&self, model: &str, text: &str, stop: &StopSignal) -> Option<u64> {
         let path = self.reach.target.root().path("/tokenize");
         [tokenize_request(model, text), tokenize_request_content(text)].iter().find_map(|question| {
-            let reply = self.post(&path, question, LIMIT, Some(stop.clone())).ok()?;
+            let question = self.question(Method::POST, &path, Bytes::from(question.to_string()));
+            let reply = self.ask(&question, Some(stop), None).ok()?;
             parse_tokenize_reply(&reply.body).filter(|_| reply.is_success())
         })
     }
@@ -69,47 +140,88 @@ impl Asker {
     /// What went wrong, in words.
     pub fn profile(&self, path: &str) -> Result<(), String> {
         let path = self.reach.target.root().path(path);
-        match self.post(&path, &Value::Object(serde_json::Map::new()), Duration::from_secs(600), None) {
+        let mut question = self.question(Method::POST, &path, Bytes::from_static(b"{}"));
+        // A profiler writes its files before it answers.
+        question.timeout = Duration::from_secs(600);
+        match self.ask(&question, None, None) {
             Ok(reply) if reply.is_success() => Ok(()),
             Ok(reply) => Err(format!("POST {path}: HTTP {}: {}", reply.status, wire::error_words(&reply.body).message)),
             Err(error) => Err(format!("POST {path}: {error}")),
         }
     }
 
-    fn get(&self, path: &str, stop: &StopSignal) -> Result<Reply, FetchError> {
-        self.ask(Method::GET, path, Bytes::new(), LIMIT, Some(stop.clone()))
+    /// The user's limits for requests hold for questions too, where they are shorter.
+    fn question(&self, method: Method, path: &str, body: Bytes) -> Fetch {
+        let timeout = LIMIT.min(self.reach.limits.first_token).min(self.reach.limits.total);
+        Fetch { method, path: path.to_owned(), headers: self.reach.headers.clone(), body, timeout }
     }
 
-    fn post(&self, path: &str, body: &Value, timeout: Duration, stop: Option<StopSignal>) -> Result<Reply, FetchError> {
-        self.ask(Method::POST, path, Bytes::from(body.to_string()), timeout, stop)
-    }
-
-    fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-        timeout: Duration,
-        stop: Option<StopSignal>,
-    ) -> Result<Reply, FetchError> {
-        let mut headers = self.reach.headers.clone();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let question = Fetch { method, path: path.to_owned(), headers, body, timeout };
-        let connect_limit = self.reach.connect_limit.min(timeout);
-        let connector = Connector::new(self.reach.target.clone(), self.reach.tls.clone(), connect_limit);
+    fn ask(&self, question: &Fetch, stop: Option<&StopSignal>, view: Option<&View>) -> Result<Reply, FetchError> {
+        let connect_limit = self.reach.connect_limit;
+        // These connections are no part of the load, and have numbers of their own.
+        let (target, tls) = (self.reach.target.clone(), self.reach.tls.clone());
+        let connector = Connector::new(target, tls, connect_limit, Arc::default());
+        let tell = |what: Waiting| {
+            if let Some(view) = view {
+                view.say(what.text(connector.target().host_and_port(), question, connect_limit, view.lang()));
+            }
+        };
+        let asking = async {
+            let conn = patiently(connector.open(), || tell(Waiting::Connection)).await?;
+            patiently(fetch(conn, connector.target(), question), || tell(Waiting::Answer)).await
+        };
         let stopped = async {
             match stop {
-                Some(mut stop) => stop.stopped().await,
+                Some(stop) => stop.clone().stopped().await,
                 None => std::future::pending().await,
             }
         };
         tokio::task::LocalSet::new().block_on(&self.runtime, async {
             tokio::select! {
-                reply = fetch(&connector, &question) => reply,
+                reply = asking => reply,
                 () = stopped => Err(FetchError::Stopped),
             }
         })
     }
+}
+
+/// What the user is told to be waiting for.
+#[derive(Clone, Copy)]
+enum Waiting {
+    Connection,
+    Answer,
+}
+
+impl Waiting {
+    fn text(self, server: String, question: &Fetch, connect_limit: Duration, lang: Lang) -> String {
+        let (name, answer_s, connect_s) = (question.name(), question.timeout, connect_limit);
+        match self {
+            Self::Connection => lang.pick(
+                format!("waiting for a connection to {server} (at most {connect_s:?}) …"),
+                format!("正在等待与 {server} 建立连接（最多 {connect_s:?}）…"),
+            ),
+            Self::Answer => lang.pick(
+                format!("waiting for {server} to answer {name} (at most {answer_s:?}) …"),
+                format!("正在等待 {server} 回答 {name}（最多 {answer_s:?}）…"),
+            ),
+        }
+    }
+}
+
+/// Waits, and calls `tell` once it takes long.
+async fn patiently<T>(work: impl Future<Output = T>, tell: impl FnOnce()) -> T {
+    let mut work = pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => return done,
+        () = tokio::time::sleep(TELL_AFTER) => tell(),
+    }
+    work.await
+}
+
+/// Statuses of a server that has no list of models, which is no failure: the user has to name one.
+fn has_no_list(status: u16) -> bool {
+    matches!(status, 404 | 405 | 501)
 }
 
 /// The ids in a `/v1/models` reply.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, SERVER};
+use hyper::header::RETRY_AFTER;
 use measure::TimeLimit;
 use std::pin::pin;
 use std::time::Duration;
@@ -90,6 +90,15 @@ impl Segment {
     }
 }
 
+/// What is told while an exchange goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// The first token has come.
+    FirstToken,
+    /// A piece of the body is full.
+    Segment(Segment),
+}
+
 /// How an exchange ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
@@ -112,30 +121,20 @@ pub struct Tape {
     pub sent_ns: Option<u64>,
     /// When the last byte of the request had been handed to the kernel.
     pub body_sent_ns: Option<u64>,
+    /// The longer of the writes that began and ended the request.
+    pub write_ns_max: Option<u64>,
     /// When the head of the response had been read.
     pub headers_ns: Option<u64>,
     /// When the end was known.
     pub ended_ns: u64,
     /// HTTP status.
     pub status: Option<u16>,
-    /// The reply's content type.
-    pub content_type: Option<String>,
-    /// The reply's `server` header.
-    pub server: Option<String>,
     /// The reply's `retry-after` header.
     pub retry_after: Option<String>,
     /// The last piece of the body.
     pub rest: Segment,
     /// How it ended.
     pub ending: Ending,
-}
-
-/// What an exchange tells while it goes on.
-pub enum Progress {
-    /// The first token has come.
-    FirstToken,
-    /// A full piece of the body.
-    Segment(Segment),
 }
 
 /// Sends a request on an open connection and tapes the reply. The connection can carry another one afterwards if
@@ -154,11 +153,10 @@ pub async fn exchange(
     let mut tape = Tape {
         sent_ns: None,
         body_sent_ns: None,
+        write_ns_max: None,
         headers_ns: None,
         ended_ns: 0,
         status: None,
-        content_type: None,
-        server: None,
         retry_after: None,
         rest: Segment::default(),
         ending: Ending::Whole,
@@ -182,10 +180,8 @@ pub async fn exchange(
         Ok(response) => {
             tape.headers_ns = Some(conn.stamps.last_read().0);
             tape.status = Some(response.status().as_u16());
-            let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-            tape.content_type = header(CONTENT_TYPE).map(str::to_owned);
-            tape.server = header(SERVER).map(str::to_owned);
-            tape.retry_after = header(RETRY_AFTER).map(str::to_owned);
+            let again = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+            tape.retry_after = again.map(str::to_owned);
             let body = response.into_body();
             read_body(conn, body, &mut watch, alarm, stop, &mut tape.rest, &mut tell).await
         }
@@ -194,6 +190,7 @@ pub async fn exchange(
     tape.ended_ns = stamp::now_ns();
     tape.sent_ns = conn.stamps.first_write_ns();
     tape.body_sent_ns = conn.stamps.last_write_ns();
+    tape.write_ns_max = conn.stamps.write_ns_max();
     conn.carried += 1;
     conn.idle_since_ns = tape.ended_ns;
     tape

@@ -1,11 +1,15 @@
 //! A plain request off the timing path: what a server says of itself, a token count, a profiler switch.
 
-use super::connect::{ConnectError, Connector};
+use super::connect::Conn;
+use super::connect_error::{ConnectError, seconds};
 use super::exchange::whole_body;
+use super::headers::overridden;
+use super::target::Target;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::header::{HOST, HeaderMap};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request};
+use measure::Lang;
 use std::time::Duration;
 
 /// What to ask.
@@ -15,7 +19,7 @@ pub struct Fetch {
     pub method: Method,
     /// The path, base path included.
     pub path: String,
-    /// Headers; authorization among them.
+    /// The user's headers; authorization among them.
     pub headers: HeaderMap,
     /// The body; empty for GET.
     pub body: Bytes,
@@ -42,6 +46,14 @@ impl Reply {
     }
 }
 
+impl Fetch {
+    /// The question, for people: `GET /v1/models`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
@@ -51,40 +63,74 @@ pub enum FetchError {
     /// The user stopped the run meanwhile.
     #[error("stopped")]
     Stopped,
+    /// The server took the connection and the question, and said nothing.
+    #[error("{}", silent(server, question, *limit, Lang::En))]
+    Silent {
+        /// Host and port.
+        server: String,
+        /// Method and path.
+        question: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
     /// The request cannot be written or the answer not be read.
-    #[error("{path}: {why}")]
+    #[error("{question}: {why}")]
     Exchange {
-        /// The path.
-        path: String,
+        /// Method and path.
+        question: String,
         /// What is wrong.
         why: String,
     },
 }
 
+impl FetchError {
+    /// The error in the user's language.
+    #[must_use]
+    pub fn text(&self, lang: Lang) -> String {
+        match self {
+            Self::Connect(error) => error.text(lang),
+            Self::Stopped => lang.pick("stopped", "已中止").into(),
+            Self::Silent { server, question, limit } => silent(server, question, *limit, lang),
+            Self::Exchange { question, why } => {
+                lang.pick(format!("{question}: {why}"), format!("{question}：连接出错：{why}"))
+            }
+        }
+    }
+}
+
+fn silent(server: &str, question: &str, limit: Duration, lang: Lang) -> String {
+    let seconds = seconds(limit);
+    lang.pick(
+        format!("{server} took the connection, but did not answer {question} within {seconds} s"),
+        format!("{server} 接受了连接，但在 {seconds} 秒内没有回答 {question}"),
+    )
+}
+
 const BODY_BYTES_MAX: usize = 16 << 20;
 
-/// Asks once, over a connection of its own.
+/// Asks once, over a connection that nobody else uses.
 ///
 /// # Errors
 /// [`FetchError`]; a reply with an error status is a reply.
-pub async fn fetch(connector: &Connector, ask: &Fetch) -> Result<Reply, FetchError> {
-    let refuse = |why: String| FetchError::Exchange { path: ask.path.clone(), why };
-    let mut conn = connector.open().await?;
+pub async fn fetch(mut conn: Conn, target: &Target, ask: &Fetch) -> Result<Reply, FetchError> {
+    let refuse = |why: String| FetchError::Exchange { question: ask.name(), why };
     let mut request = Request::builder()
         .method(ask.method.clone())
-        .uri(connector.target().request_uri(&ask.path))
+        .uri(target.request_uri(&ask.path))
         .body(whole_body(ask.body.clone()))
         .map_err(|error| refuse(error.to_string()))?;
-    *request.headers_mut() = ask.headers.clone();
-    let host = connector.target().authority().parse().map_err(|_| refuse("the host is no header value".into()))?;
-    request.headers_mut().insert(HOST, host);
+    let mut ours = target.headers();
+    ours.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    *request.headers_mut() = overridden(ours, &ask.headers);
     let exchange = async {
         let response = conn.sender.send_request(request).await.map_err(|error| refuse(error.to_string()))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|error| refuse(error.to_string()))?;
         Ok(Reply { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
     };
-    tokio::time::timeout(ask.timeout, exchange)
-        .await
-        .map_err(|_| refuse(format!("no answer within {} s", ask.timeout.as_secs())))?
+    tokio::time::timeout(ask.timeout, exchange).await.map_err(|_| FetchError::Silent {
+        server: target.host_and_port(),
+        question: ask.name(),
+        limit: ask.timeout,
+    })?
 }

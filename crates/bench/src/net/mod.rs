@@ -4,17 +4,22 @@
 
 mod body;
 mod connect;
+mod connect_error;
 mod exchange;
 mod fetch;
+mod headers;
+mod io;
 mod stamped;
 mod target;
 mod timer;
 mod tls;
 
 pub use body::{BodyParts, PartsBody};
-pub use connect::{Conn, ConnectError, Connector};
+pub use connect::{Conn, Connector};
+pub use connect_error::{ConnectError, Peer, Step};
 pub use exchange::{Ending, Limits, Mark, Progress, Segment, Tape, exchange};
 pub use fetch::{Fetch, FetchError, Reply, fetch};
+pub use headers::overridden;
 pub use stamped::{StampedIo, Stamps, kernel_stamps_work};
 pub use target::{Target, TargetError};
 pub use timer::Timer;

@@ -17,6 +17,9 @@ pub struct Stamps {
     armed: Cell<bool>,
     first_write_ns: Cell<Option<u64>>,
     last_write_ns: Cell<Option<u64>>,
+    /// What the first write took, from the clock before it to the clock after it, and the latest.
+    first_took_ns: Cell<Option<u64>>,
+    last_took_ns: Cell<Option<u64>>,
     read_user_ns: Cell<u64>,
     read_kernel_ns: Cell<Option<u64>>,
     wall_minus_monotonic_ns: Cell<i64>,
@@ -28,6 +31,8 @@ impl Stamps {
         self.armed.set(true);
         self.first_write_ns.set(None);
         self.last_write_ns.set(None);
+        self.first_took_ns.set(None);
+        self.last_took_ns.set(None);
     }
 
     /// Just before the first write since [`Stamps::arm`].
@@ -40,6 +45,12 @@ impl Stamps {
     #[must_use]
     pub fn last_write_ns(&self) -> Option<u64> {
         self.last_write_ns.get()
+    }
+
+    /// The longer of the first and the latest write since [`Stamps::arm`].
+    #[must_use]
+    pub fn write_ns_max(&self) -> Option<u64> {
+        self.first_took_ns.get().max(self.last_took_ns.get())
     }
 
     /// The latest read: our time after it, and the kernel's time of its last segment.
@@ -81,15 +92,24 @@ impl StampedIo {
         Ok(read.bytes)
     }
 
-    fn before_write(&self) {
+    /// The clock before a write.
+    fn before_write(&self) -> u64 {
+        let now_ns = stamp::now_ns();
         if self.stamps.armed.replace(false) {
-            self.stamps.first_write_ns.set(Some(stamp::now_ns()));
+            self.stamps.first_write_ns.set(Some(now_ns));
         }
+        now_ns
     }
 
-    fn after_write(&self, result: &Poll<io::Result<usize>>) {
+    fn after_write(&self, before_ns: u64, result: &Poll<io::Result<usize>>) {
         if matches!(result, Poll::Ready(Ok(_))) {
-            self.stamps.last_write_ns.set(Some(stamp::now_ns()));
+            let (now_ns, stamps) = (stamp::now_ns(), &self.stamps);
+            let took_ns = Some(now_ns - before_ns);
+            if stamps.first_took_ns.get().is_none() {
+                stamps.first_took_ns.set(took_ns);
+            }
+            stamps.last_took_ns.set(took_ns);
+            stamps.last_write_ns.set(Some(now_ns));
         }
     }
 }
@@ -114,9 +134,9 @@ impl AsyncRead for StampedIo {
 impl AsyncWrite for StampedIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let me = self.get_mut();
-        me.before_write();
+        let before_ns = me.before_write();
         let result = Pin::new(&mut me.tcp).poll_write(cx, bytes);
-        me.after_write(&result);
+        me.after_write(before_ns, &result);
         result
     }
 
@@ -126,9 +146,9 @@ impl AsyncWrite for StampedIo {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let me = self.get_mut();
-        me.before_write();
+        let before_ns = me.before_write();
         let result = Pin::new(&mut me.tcp).poll_write_vectored(cx, parts);
-        me.after_write(&result);
+        me.after_write(before_ns, &result);
         result
     }
 

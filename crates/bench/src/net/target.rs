@@ -1,5 +1,6 @@
 //! Where requests go: scheme, host, port, base path, and the proxy on the way.
 
+use hyper::header::{HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION};
 use hyper_util::client::proxy::matcher::Matcher;
 use url::{Host, Url};
 
@@ -17,13 +18,20 @@ pub struct Target {
 pub(super) struct Proxy {
     pub(super) host: String,
     pub(super) port: u16,
-    pub(super) authorization: Option<hyper::header::HeaderValue>,
+    pub(super) authorization: Option<HeaderValue>,
+}
+
+impl Proxy {
+    /// For people: without its authorization.
+    pub(super) fn name(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
 }
 
 impl std::fmt::Debug for Proxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The authorization is a secret.
-        write!(f, "{}:{}", self.host, self.port)
+        f.write_str(&self.name())
     }
 }
 
@@ -138,6 +146,27 @@ impl Target {
         self.base.port_or_known_default().unwrap_or(80)
     }
 
+    /// Host and port, both always: `[::1]:8000`.
+    #[must_use]
+    pub fn host_and_port(&self) -> String {
+        format!("{}:{}", self.base.host_str().unwrap_or_default(), self.port())
+    }
+
+    /// What every request needs on its way: `Host`, and the proxy's authorization where the proxy itself reads the
+    /// request. Over TLS it reads `CONNECT` only, and what follows is for the server.
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        // A parsed URL's host is made of characters that a header may hold.
+        if let Ok(host) = HeaderValue::try_from(self.authority()) {
+            headers.insert(HOST, host);
+        }
+        if let (Some(Proxy { authorization: Some(secret), .. }), false) = (&self.proxy, self.is_tls()) {
+            headers.insert(PROXY_AUTHORIZATION, secret.clone());
+        }
+        headers
+    }
+
     /// The `Host` header: the port only where it is not the scheme's own.
     #[must_use]
     pub fn authority(&self) -> String {
@@ -175,7 +204,7 @@ impl Target {
     /// The proxy, for people.
     #[must_use]
     pub fn proxy_name(&self) -> Option<String> {
-        self.proxy.as_ref().map(|proxy| format!("{}:{}", proxy.host, proxy.port))
+        self.proxy.as_ref().map(Proxy::name)
     }
 
     pub(super) fn proxy(&self) -> Option<&Proxy> {
@@ -250,6 +279,21 @@ mod tests {
         let target = Target::parse("http://far.example:8000").unwrap().with_proxy(&matcher).unwrap();
         assert_eq!(target.request_uri("/v1"), "http://far.example:8000/v1");
         assert!(!format!("{target:?}").contains("p@"), "no secret in {target:?}");
+    }
+
+    #[test]
+    fn the_proxy_s_credentials_are_for_the_proxy_alone() {
+        let matcher = Matcher::builder().all("http://u:p@proxy:3128").build();
+        let headers = |url: &str, matcher: &Matcher| {
+            let target = Target::parse(url).unwrap().with_proxy(matcher).unwrap();
+            let headers = target.headers();
+            headers.get(PROXY_AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        // base64 of "u:p", by coreutils.
+        assert_eq!(headers("http://far.example", &matcher).as_deref(), Some("Basic dTpw"));
+        assert_eq!(headers("https://far.example", &matcher), None);
+        assert_eq!(headers("http://127.0.0.1:8000", &matcher), None);
+        assert_eq!(headers("http://far.example", &Matcher::builder().all("http://proxy:3128").build()), None);
     }
 
     #[test]

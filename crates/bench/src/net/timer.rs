@@ -17,6 +17,8 @@ struct Shared {
     /// Earliest first. A sequence number makes equal times first come, first served.
     waiting: RefCell<BinaryHeap<Reverse<Entry>>>,
     sequence: std::cell::Cell<u64>,
+    /// The system's timer failed: tokio's serves from then on.
+    broken: std::cell::Cell<bool>,
     alarm: alarm::Alarm,
 }
 
@@ -52,14 +54,19 @@ impl Timer {
     /// # Errors
     /// When the system has no timer to give (too many open files).
     pub fn start() -> std::io::Result<Self> {
-        let shared =
-            Rc::new(Shared { waiting: RefCell::default(), sequence: Default::default(), alarm: alarm::Alarm::new()? });
+        let shared = Rc::new(Shared {
+            waiting: RefCell::default(),
+            sequence: Default::default(),
+            broken: Default::default(),
+            alarm: alarm::Alarm::new()?,
+        });
         let timer = Self { shared };
         let shared = Rc::clone(&timer.shared);
         tokio::task::spawn_local(async move {
             while shared.alarm.rang().await.is_ok() {
                 shared.ring();
             }
+            shared.give_up();
         });
         Ok(timer)
     }
@@ -69,6 +76,19 @@ impl Timer {
         if stamp::now_ns() >= at_ns {
             return;
         }
+        if self.shared.broken.get() || !self.rang_at(at_ns).await {
+            tokio::time::sleep(std::time::Duration::from_nanos(at_ns.saturating_sub(stamp::now_ns()))).await;
+        }
+    }
+
+    /// How many sleeps are kept, those that nobody waits for any more among them.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.shared.waiting.borrow().len()
+    }
+
+    /// False when the timer gave up before.
+    async fn rang_at(&self, at_ns: u64) -> bool {
         let (wake, woken) = oneshot::channel();
         let sequence = self.shared.sequence.replace(self.shared.sequence.get() + 1);
         let entry = Entry { at_ns, sequence, wake };
@@ -80,8 +100,8 @@ impl Timer {
         if first == Some(at_ns) {
             self.shared.alarm.set(at_ns);
         }
-        // The sender lives in the heap until it is used: an error would mean that the timer has gone, with its set.
-        let _ = woken.await;
+        // The sender lives in the heap until it is used or the timer gives up.
+        woken.await.is_ok()
     }
 }
 
@@ -98,6 +118,12 @@ impl Shared {
         if let Some(Reverse(next)) = waiting.peek() {
             self.alarm.set(next.at_ns);
         }
+    }
+
+    /// The alarm cannot be waited for any more: nobody may wait for it in vain.
+    fn give_up(&self) {
+        self.broken.set(true);
+        self.waiting.borrow_mut().clear();
     }
 }
 
@@ -222,5 +248,24 @@ mod tests {
             }
         });
         assert_eq!(*order.borrow(), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_timer_that_fails_leaves_nobody_waiting() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let timer = Timer::start().unwrap();
+            let at = stamp::now_ns() + 20_000_000;
+            let sleeper = tokio::task::spawn_local({
+                let timer = timer.clone();
+                async move { timer.sleep_until(at).await }
+            });
+            tokio::task::yield_now().await;
+            assert_eq!(timer.kept(), 1);
+            timer.shared.give_up();
+            sleeper.await.unwrap();
+            timer.sleep_until(at + 1_000_000).await;
+            assert!(stamp::now_ns() > at && timer.kept() == 0);
+        });
     }
 }

@@ -27,18 +27,6 @@ pub(super) fn access(args: &RunArgs) -> Result<Access, PlanError> {
     let url = args.base_url.clone().unwrap_or_else(|| format!("http://{host}:{}", args.port));
     let target = Target::parse(&url)?.with_proxy_from_environment()?;
     let mut headers = HeaderMap::new();
-    // An empty variable is how shells unset one.
-    if let Some(key) = args.api_key.as_deref().filter(|key| !key.is_empty()) {
-        let refuse = |_| {
-            PlanError::Combination(words(
-                "--api-key (or OPENAI_API_KEY) holds characters that no header may: check for a line break at its end",
-                "--api-key（或 OPENAI_API_KEY）含有请求头不允许的字符：请检查末尾是否有换行",
-            ))
-        };
-        let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(refuse)?;
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
-    }
     for header in &args.header {
         // Only the name is shown: the value may be a secret.
         let refuse = |name: &str, en: &str, zh: &str| PlanError::Value {
@@ -53,6 +41,19 @@ pub(super) fn access(args: &RunArgs) -> Result<Access, PlanError> {
             .map_err(|_| refuse(name, "its value holds characters that no header may", "值含有请求头不允许的字符"))?;
         value.set_sensitive(true);
         headers.append(header_name, value);
+    }
+    // An empty variable is how shells unset one. A header that the user wrote out wins over the key.
+    let key = args.api_key.as_deref().filter(|key| !key.is_empty());
+    if let Some(key) = key.filter(|_| !headers.contains_key(AUTHORIZATION)) {
+        let refuse = |_| {
+            PlanError::Combination(words(
+                "--api-key (or OPENAI_API_KEY) holds characters that no header may: check for a line break at its end",
+                "--api-key（或 OPENAI_API_KEY）含有请求头不允许的字符：请检查末尾是否有换行",
+            ))
+        };
+        let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(refuse)?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
     }
     let tls = TlsOptions { cacert: args.cacert.clone(), insecure: args.insecure };
     Ok(Access { path: target.path(&args.endpoint), target, headers, tls })

@@ -31,11 +31,10 @@ fn record_pieces(pieces: &[&[u8]], status: u16, ending: Ending) -> RequestRecord
     let tape = Tape {
         sent_ns: Some(0),
         body_sent_ns: Some(1),
+        write_ns_max: Some(5),
         headers_ns: Some(2),
         ended_ns: 9_000_000,
         status: Some(status),
-        content_type: None,
-        server: None,
         retry_after: None,
         rest,
         ending,
@@ -133,6 +132,24 @@ fn usage_may_stand_anywhere_and_be_absent() {
     assert_eq!(with("", &on(7)), (Some(7), vec![None, None, None]));
     assert_eq!(with(&on(4), &on(8)), (Some(8), vec![Some(4), Some(4), None]));
     assert_eq!(with(",\"usage\":null", &on(2)), (Some(2), vec![None, None, None]));
+}
+
+#[test]
+fn a_later_usage_erases_nothing_that_is_known() {
+    let on = |usage: &str| {
+        format!("data: {{\"object\":\"c\",\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}],\"usage\":{usage}}}\n\n")
+    };
+    let body = [
+        on(r#"{"prompt_tokens":9,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":4}}"#),
+        on(r#"{"completion_tokens":2}"#),
+        on("null"),
+        on("{}"),
+        on(r#"{"prompt_tokens":8,"completion_tokens_details":{"reasoning_tokens":1}}"#),
+        DONE.into(),
+    ]
+    .concat();
+    let want = TokenUsage { prompt: Some(8), completion: Some(2), cached: Some(4), reasoning: Some(1) };
+    assert_eq!(record(&body).usage, Some(want));
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use super::{Session, print_out};
 use crate::counting::Counter;
 use crate::hints;
-use crate::plan::Plan;
 use crate::store::Store;
 use crate::usage;
 use measure::{ClientState, Footer, Lang, Outcome, Phase, RunLog, RunSummary, Summarise};
@@ -59,7 +58,13 @@ impl Session {
         let summary = RunSummary::of(&log, &how);
         print_out(&measure::block(&summary));
         self.view.say(measure::report(&log, &summary, self.view.lang()).trim_end());
-        for hint in failure_hints(&log, &self.plan, &self.models, self.view.lang()) {
+        let known = hints::Known {
+            plan: &self.plan,
+            models: &self.models,
+            proxy: self.reach.target.proxy_name(),
+            lang: self.view.lang(),
+        };
+        for hint in failure_hints(&log, &known) {
             self.view.say(hint);
         }
         if let Some(store) = self.store.take() {
@@ -99,11 +104,11 @@ pub(super) fn stop_status(cause: Option<&str>) -> u8 {
 }
 
 /// One hint for each kind of failure among the measured requests.
-fn failure_hints(log: &RunLog, plan: &Plan, models: &[String], lang: Lang) -> Vec<String> {
+fn failure_hints(log: &RunLog, known: &hints::Known<'_>) -> Vec<String> {
     let mut hints: Vec<String> = Vec::new();
     for record in log.records.iter().filter(|record| record.phase == Phase::Measured) {
-        if let Some(text) = hints::hint(record, plan, models, lang) {
-            let line = format!("{}: {text}", lang.pick("hint", "提示"));
+        if let Some(text) = hints::hint(record, known) {
+            let line = format!("{}: {text}", known.lang.pick("hint", "提示"));
             if !hints.contains(&line) {
                 hints.push(line);
             }

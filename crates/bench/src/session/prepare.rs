@@ -1,14 +1,15 @@
 //! From the plan to a session that can send: whatever can be found wrong without sending is found here.
 
-use super::{Failure, Output, Session, no_server, stop_status};
+use super::{Failure, Output, Session, no_server, stop_status, with_hint};
 use crate::counting::Asked;
-use crate::driver::Reach;
+use crate::driver::{Reach, RunIds};
+use crate::hints;
 use crate::net::{FetchError, client_config, kernel_stamps_work};
 use crate::plan::{Access, Plan, PromptSource};
 use crate::recorder::Recorder;
 use crate::stop::StopSignal;
 use crate::store::{Extras, Store, default_folder};
-use crate::survey::{self, Asker, client_facts, model_ids};
+use crate::survey::{self, Asker, SurveyError, client_facts, model_ids};
 use crate::tokens::{Env, Loaded, resolve};
 use crate::usage::Usage;
 use crate::view::View;
@@ -50,7 +51,7 @@ impl Session {
         let draft = Draft::new(&plan, tokenizer.as_ref(), stamp::unix_ns())
             .map_err(|error| Failure::usage(error.text(lang)))?;
         raise_open_files(&plan, &view)?;
-        let mut facts = server_facts(&asker, &plan, &stop, lang)?;
+        let mut facts = server_facts(&asker, &plan, &stop, &view)?;
         let models = model_ids(facts.models.as_ref());
         let model = plan.model.clone().map_or_else(|| the_only_model(&models, &view), Ok)?;
         facts.model.clone_from(&model);
@@ -94,6 +95,7 @@ fn reach(plan: &Plan, access: Access) -> Result<Reach, Failure> {
         path: access.path,
         headers: access.headers,
         limits: plan.limits(),
+        ids: RunIds::new(),
     })
 }
 
@@ -114,13 +116,15 @@ fn raise_open_files(plan: &Plan, view: &View) -> Result<(), Failure> {
     Ok(())
 }
 
-fn server_facts(asker: &Asker, plan: &Plan, stop: &StopSignal, lang: Lang) -> Result<ServerFacts, Failure> {
-    asker.server_facts(plan.model.as_deref().unwrap_or_default(), stop).map_err(|error| match error {
-        FetchError::Stopped => Failure {
+fn server_facts(asker: &Asker, plan: &Plan, stop: &StopSignal, view: &View) -> Result<ServerFacts, Failure> {
+    let lang = view.lang();
+    asker.server_facts(plan.model.as_deref(), stop, view).map_err(|error| match error {
+        SurveyError::Fetch(FetchError::Stopped) => Failure {
             status: stop_status(stop.cause()),
             text: lang.pick("stopped before anything was sent", "在发送任何请求之前中止").into(),
         },
-        other => no_server(&other.to_string(), plan, lang),
+        SurveyError::Fetch(FetchError::Connect(error)) => no_server(&error, plan, lang),
+        other => Failure::server(with_hint(other.text(lang), hints::survey(&other, asker.proxy_name(), plan, lang))),
     })
 }
 

@@ -23,11 +23,20 @@ impl Session {
         let running = driver::start(job, self.reach.clone(), self.stop.clone())
             .map_err(|error| Failure::server(error.to_string()))?;
         let mut no_server_error: Option<ConnectError> = None;
+        let mut broken: Option<String> = None;
         loop {
             match running.events.recv_timeout(Duration::from_millis(250)) {
-                Ok(RunEvent::Finished) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(RunEvent::Finished) => break,
+                Err(RecvTimeoutError::Disconnected) => {
+                    broken.get_or_insert_with(|| "its thread ended without a word".into());
+                    break;
+                }
+                Ok(RunEvent::Broken(why)) => broken = Some(why),
+                Ok(RunEvent::GaveUp { refusals }) => self.view.say(self.lang().pick(
+                    format!("the server is gone: {refusals} connections in a row were refused; nothing more is sent in this round"),
+                    format!("服务端已不可达：连续 {refusals} 次连接失败；本轮不再发送请求"),
+                )),
                 Ok(RunEvent::NoServer(error)) => no_server_error = Some(error),
-                Ok(RunEvent::Started) => {}
                 Ok(RunEvent::FirstToken) => self.view.first_token(),
                 Ok(RunEvent::Sent) => self.view.sent(),
                 Ok(RunEvent::Segment(index, segment)) => self.recorder.segment(index, &segment),
@@ -50,10 +59,18 @@ impl Session {
         // What follows a round may take long: its records are on the disk first.
         let result = self.store.as_mut().map(Store::flush);
         self.report_store(result);
+        if let Some(why) = broken {
+            let text = self.lang().pick(
+                format!("the client itself failed while it sent: {why}"),
+                format!("客户端自身在发送时出错：{why}"),
+            );
+            self.end_early(&format!("the client itself failed: {why}"));
+            return Err(Failure::server(text));
+        }
         match no_server_error {
             Some(error) => {
                 self.end_early(&error.to_string());
-                Err(no_server(&error.to_string(), &self.plan, self.lang()))
+                Err(no_server(&error, &self.plan, self.lang()))
             }
             None => Ok(()),
         }

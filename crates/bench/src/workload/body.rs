@@ -60,16 +60,19 @@ fn plan_holds(plan: &Plan, word: &str) -> bool {
     plan.extra_body.iter().any(|(name, value)| name.contains(word) || value.to_string().contains(word))
 }
 
-/// A field of `--extra-body` replaces the benchmark's own of that name, as it was given: a server may know other types.
+/// A field of `--extra-body` replaces the benchmark's own of that name, whatever its type: a server may know others.
+/// `null` leaves ours out.
 fn set_field(request: &mut ChatRequest, name: &str, value: &Value) {
-    match name {
-        "model" => request.model = None,
-        "temperature" => request.temperature = None,
-        "max_tokens" => request.max_tokens = None,
-        "max_completion_tokens" => request.max_completion_tokens = None,
-        "ignore_eos" => request.ignore_eos = None,
-        "stream_options" => request.stream_options = None,
-        _ => {}
+    let ours = match name {
+        "model" => request.model.take().is_some(),
+        "temperature" => request.temperature.take().is_some(),
+        "max_tokens" => request.max_tokens.take().is_some(),
+        "max_completion_tokens" => request.max_completion_tokens.take().is_some(),
+        "ignore_eos" => request.ignore_eos.take().is_some(),
+        "stream_options" => request.stream_options.take().is_some(),
+        _ => false,
+    };
+    if !(ours && value.is_null()) {
+        request.extra.insert(name.to_owned(), value.clone());
     }
-    request.extra.insert(name.to_owned(), value.clone());
 }

@@ -40,8 +40,8 @@ fn extras_only_when_a_flag_asks() {
     let extra = json(&body(&plan("--no-image --extra-body {\"top_k\":1,\"temperature\":0.5}"), "m", "p", 1, &[]));
     assert_eq!((&extra["top_k"], &extra["temperature"]), (&1.into(), &0.5.into()));
     let other = text("--no-image --extra-body {\"temperature\":\"low\",\"max_tokens\":null}");
-    assert!(other.contains("\"temperature\":\"low\"") && other.contains("\"max_tokens\":null"), "{other}");
-    assert_eq!(other.matches("temperature").count() + other.matches("max_tokens").count(), 2, "{other}");
+    assert!(other.contains("\"temperature\":\"low\""), "{other}");
+    assert_eq!(other.matches("temperature").count() + other.matches("max_tokens").count(), 1, "{other}");
 }
 
 #[test]

@@ -12,3 +12,4 @@ mod report;
 mod rig;
 mod script_contract;
 mod store;
+mod wire_details;

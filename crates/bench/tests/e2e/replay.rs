@@ -23,6 +23,7 @@ fn play(name: &str, write_bytes: Option<usize>) -> (RequestRecord, i32) {
 fn timeless(record: &RequestRecord) -> serde_json::Value {
     let mut record = record.clone();
     (record.sent_ns, record.body_sent_ns, record.headers_ns, record.ended_ns) = (None, None, None, None);
+    record.write_ns_max = None;
     (record.intended_ns, record.admitted_ns, record.connection) = (0, None, None);
     for event in &mut record.events {
         (event.user_ns, event.kernel_ns) = (0, None);
