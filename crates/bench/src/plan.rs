@@ -66,6 +66,7 @@ impl PlanError {
             (Self::Value { flag, given, why }, Lang::Zh) => format!("{flag} {given:?}：{}", why.zh),
             (Self::Combination(why), Lang::Zh) => why.zh.clone(),
             (Self::Image(error), lang) => error.text(lang == Lang::Zh),
+            (Self::Target(error), lang) => error.text(lang),
             (other, _) => other.to_string(),
         }
     }

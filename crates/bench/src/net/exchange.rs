@@ -296,8 +296,8 @@ impl Watch {
     }
 }
 
-/// Whether a frame holds more than a role, by its bytes alone. It serves the limit for the first token and the screen;
-/// the recorder decides what is a token.
+/// Whether a frame holds more than a role, by its bytes alone. It serves the limit for the first token; the recorder
+/// decides what is a token.
 fn looks_like_token(bytes: &[u8]) -> bool {
     let after = |key: &[u8]| {
         let at = bytes.windows(key.len()).position(|window| window == key)?;

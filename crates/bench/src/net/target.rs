@@ -2,6 +2,7 @@
 
 use hyper::header::{HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION};
 use hyper_util::client::proxy::matcher::Matcher;
+use measure::Lang;
 use url::{Host, Url};
 
 /// A checked server address.
@@ -64,6 +65,27 @@ pub enum TargetError {
         /// Its scheme and host.
         proxy: String,
     },
+}
+
+impl TargetError {
+    /// The error in the user's language.
+    #[must_use]
+    pub fn text(&self, lang: Lang) -> String {
+        match (lang, self) {
+            (Lang::En, _) => self.to_string(),
+            (Lang::Zh, Self::NoUrl { given, why }) => {
+                format!(
+                    "{given:?} 不是服务端地址（{why}）；应为 http:// 或 https:// 的 URL，例如 http://127.0.0.1:8000"
+                )
+            }
+            (Lang::Zh, Self::Scheme { given, scheme }) => {
+                format!("{given:?} 的协议是 {scheme:?}；只支持 http 与 https")
+            }
+            (Lang::Zh, Self::Proxy { proxy }) => {
+                format!("环境变量中的代理 {proxy:?} 不能使用：只支持 http:// 代理；请取消它，或设置 NO_PROXY")
+            }
+        }
+    }
 }
 
 impl Target {

@@ -1,5 +1,6 @@
 //! TLS by rustls on ring: the system's certificates, or the user's, or none checked.
 
+use measure::Lang;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::path::PathBuf;
@@ -34,6 +35,21 @@ pub enum TlsError {
     /// The library's own refusal.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[from] Error),
+}
+
+impl TlsError {
+    /// The error in the user's language. The library's and the system's words stay as they are.
+    #[must_use]
+    pub fn text(&self, lang: Lang) -> String {
+        match (lang, self) {
+            (Lang::En, _) => self.to_string(),
+            (Lang::Zh, Self::CaCert { path, why }) => format!("--cacert {path}：{why}；应为至少含一个证书的 PEM 文件"),
+            (Lang::Zh, Self::NoRoots) => {
+                "系统中没有找到证书颁发机构；请给出 --cacert 文件，或用 --insecure 不作校验".into()
+            }
+            (Lang::Zh, Self::Setup(error)) => format!("无法建立 TLS：{error}"),
+        }
+    }
 }
 
 /// A client configuration for HTTP/1.1.

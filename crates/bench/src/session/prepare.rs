@@ -43,7 +43,7 @@ impl Session {
     ) -> Result<Self, Failure> {
         let view = View::new(lang);
         let (kernel_stamps, stamping) = kernel_stamps_work();
-        let reach = reach(&plan, access)?;
+        let reach = reach(&plan, access, lang)?;
         check_tokenizer_path(&plan)?;
         let asker = Asker::new(reach.clone()).map_err(|error| Failure::server(error.to_string()))?;
         let tokenizer = tokenizer(&plan, lang)?;
@@ -86,8 +86,9 @@ impl Session {
     }
 }
 
-fn reach(plan: &Plan, access: Access) -> Result<Reach, Failure> {
-    let tls = access.target.is_tls().then(|| client_config(&access.tls)).transpose().map_err(Failure::usage)?;
+fn reach(plan: &Plan, access: Access, lang: Lang) -> Result<Reach, Failure> {
+    let tls = access.target.is_tls().then(|| client_config(&access.tls)).transpose();
+    let tls = tls.map_err(|error| Failure::usage(error.text(lang)))?;
     Ok(Reach {
         target: access.target,
         tls,

@@ -222,14 +222,20 @@ fn the_user_s_headers_win_and_may_repeat() {
 #[test]
 fn request_ids_are_a_run_s_own() {
     let server = serve(stream(|_| ()));
+    let mut pids = Vec::new();
     for _ in 0..2 {
-        Client::new("--no-image --model scripted --num-prompts 2 --num_rounds 2").at(&server).run().expect(0);
+        let mut client = Client::new("--no-image --model scripted --num-prompts 2 --num_rounds 2").at(&server);
+        let child = client.spawn();
+        pids.push(format!("-{}-", child.id()));
+        client.finish(child).expect(0);
     }
     let ids: Vec<String> = server.records().into_iter().filter_map(|record| record.request_id).collect();
     let nonces: std::collections::BTreeSet<&str> = ids.iter().map(|id| id.rsplit_once('-').unwrap().0).collect();
     let distinct: std::collections::BTreeSet<&String> = ids.iter().collect();
     // Two runs of one first request and two rounds of two.
     assert_eq!((ids.len(), distinct.len(), nonces.len()), (10, 10, 2), "{ids:?}");
+    // In containers every run may have the same process id.
+    assert!(ids.iter().all(|id| pids.iter().all(|pid| !id.contains(pid))), "{ids:?}");
 }
 
 #[test]
@@ -289,6 +295,11 @@ fn failures_speak_the_user_s_language() {
     check_says(&run, &["无法连接 127.0.0.1", "连接被拒绝"]);
     let stall = Fault { after_tokens: 0, kind: FaultKind::Stall };
     let server = serve(Script::of(StreamReply { fault: Some(stall), ..StreamReply::default() }));
+    let run = Client::new("--no-image --model m --lang zh --base-url ftp://h").run().expect(2);
+    check_says(&run, &["ftp", "只支持 http 与 https"]);
+    let run = Client::new("--no-image --model m --lang zh --cacert /nowhere --base-url https://h").run().expect(2);
+    check_says(&run, &["--cacert /nowhere", "PEM"]);
+    assert!(!run.stderr.contains("is expected"), "{}", run.stderr);
     let client = Client::new("--no-image --model scripted --lang zh --first-token-timeout 0.5").at(&server);
     check_says(&client.run().expect(1), &["时限内没有首个 token"]);
 }
