@@ -1,0 +1,29 @@
+//! WebP, lossy and lossless, with and without alpha; of an animation the first
+//! frame. It must not know what a picture is for.
+
+use std::io::Cursor;
+
+use image_webp::{DecodingError, WebPDecoder};
+
+use super::raster::Samples;
+use super::{Decoded, Error, Limits, Raster, exif};
+
+/// Reads a WebP file.
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
+    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(broken)?;
+    let (width, height) = decoder.dimensions();
+    // Planes of luma and chroma, RGBA of the frame, of the canvas and of the picture.
+    limits.check(width, height, 2 + 4 + 4 + 4 + 3)?;
+    decoder.set_memory_limit(usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX));
+    let mut pixels = vec![0; decoder.output_buffer_size().ok_or_else(|| broken(DecodingError::ImageTooLarge))?];
+    decoder.read_image(&mut pixels).map_err(broken)?;
+    let samples = if decoder.has_alpha() { Samples::Rgba(pixels) } else { Samples::Rgb(pixels) };
+    let profile = decoder.exif_metadata().map_err(broken)?;
+    let xmp = decoder.xmp_metadata().map_err(broken)?;
+    let orientation = exif::orientation(profile.as_deref(), xmp.as_deref());
+    Ok(Decoded { raster: Raster { width, height, samples }, orientation })
+}
+
+fn broken(error: DecodingError) -> Error {
+    Error::Broken { format: "WebP", reason: error.to_string() }
+}

@@ -1,0 +1,117 @@
+//! Bytes that mean harm: cut, altered and invented files never stop the program,
+//! and what a file claims is checked before memory is taken.
+
+use engine::pixels::{Error, Limits, decode};
+use proptest::prelude::*;
+
+use crate::{folder, picture};
+
+/// Small limits, so that an altered size is refused rather than painted.
+const LIMITS: Limits = Limits { bytes_max: 1 << 20, pixels_max: 1 << 20, memory_bytes_max: 64 << 20 };
+
+/// All pictures of the golden set, in the order of their names.
+fn pictures() -> Vec<Vec<u8>> {
+    let entries = std::fs::read_dir(folder().join("files")).expect("the folder is there");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    paths.iter().map(|path| std::fs::read(path).expect("the picture is there")).collect()
+}
+
+/// Whatever comes, a picture is as large as it says.
+fn check(bytes: &[u8]) {
+    if let Ok(image) = decode(bytes, &LIMITS) {
+        assert_eq!(image.pixels.len(), image.width as usize * image.height as usize * 3);
+    }
+}
+
+#[test]
+fn every_picture_may_be_cut_anywhere() {
+    for bytes in pictures() {
+        for length in (0..bytes.len()).step_by((bytes.len() / 60).max(1)) {
+            check(&bytes[..length]);
+        }
+    }
+}
+
+#[test]
+fn every_picture_may_be_altered() {
+    let pictures = pictures();
+    // Near the beginning most often: there the sizes stand.
+    let place = prop_oneof![3 => 0..64_usize, 2 => 64..700_usize, 1 => 0..8000_usize];
+    let change = (place, prop_oneof![Just(0), Just(0xFF), Just(0x7F), any::<u8>()]);
+    let cases = ((0..pictures.len()), prop::collection::vec(change, 1..6));
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(12_000));
+    let result = runner.run(&cases, |(index, changes)| {
+        let mut bytes = pictures[index].clone();
+        for (place, value) in changes {
+            if let Some(byte) = bytes.get_mut(place) {
+                *byte = value;
+            }
+        }
+        check(&bytes);
+        Ok(())
+    });
+    result.expect("no altered picture stops the decoder");
+}
+
+#[test]
+fn every_beginning_may_go_on_with_anything() {
+    let beginnings: [&[u8]; 8] = [
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+        b"\xFF\xD8\xFF",
+        b"GIF89a",
+        b"BM",
+        b"II\x2A\0\x08\0\0\0",
+        b"MM\0\x2B\0\x08\0\0\0\0\0\0\0\x10",
+        b"RIFF\xFF\0\0\0WEBPVP8X",
+        b"RIFF\xFF\0\0\0WEBPVP8 ",
+    ];
+    let cases = (0..beginnings.len(), prop::collection::vec(any::<u8>(), 0..300));
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(8_000));
+    let result = runner.run(&cases, |(index, rest)| {
+        check(&[beginnings[index], &rest].concat());
+        Ok(())
+    });
+    result.expect("no invented file stops the decoder");
+}
+
+#[test]
+fn claims_are_checked_before_memory_is_taken() {
+    let bomb = decode(&picture("png_bomb.png"), &Limits::default());
+    assert_eq!(bomb, Err(Error::TooManyPixels { width: 60000, height: 60000, pixels_max: 178_956_970 }));
+    let small = picture("jpeg_grey.jpg");
+    let pixels = Limits { pixels_max: 61 * 43 - 1, ..Limits::default() };
+    assert_eq!(decode(&small, &pixels), Err(Error::TooManyPixels { width: 61, height: 43, pixels_max: 61 * 43 - 1 }));
+    let bytes = Limits { bytes_max: 10, ..Limits::default() };
+    assert_eq!(decode(&small, &bytes), Err(Error::TooManyBytes { bytes: small.len() as u64, bytes_max: 10 }));
+    let memory = Limits { memory_bytes_max: 1000, ..Limits::default() };
+    for name in ["jpeg_grey.jpg", "png_filters.png", "gif_plain.gif", "bmp_24.bmp", "webp_lossy_q75.webp", "tiff_rgb_raw.tif"] {
+        let found = decode(&picture(name), &memory);
+        assert!(matches!(found, Err(Error::TooMuchMemory { bytes_max: 1000, .. })), "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn the_limits_of_a_picture_are_those_of_pillow() {
+    let limits = Limits { pixels_max: 61 * 43, ..Limits::default() };
+    assert!(decode(&picture("jpeg_grey.jpg"), &limits).is_ok());
+}
+
+#[test]
+fn refusals_have_words() {
+    for (name, words) in [
+        ("empty", "not a picture: the bytes are of no known image format; send one of PNG, JPEG, WebP, GIF, BMP, TIFF"),
+        ("other.avif", "AVIF pictures are not supported; convert it to one of PNG, JPEG, WebP, GIF, BMP, TIFF"),
+        (
+            "jpeg_no_eoi.jpg",
+            "the JPEG picture is truncated or damaged: it ends too early; check that the file was sent whole",
+        ),
+        (
+            "tiff_rgb_zstd.tif",
+            "this TIFF picture uses compression Zstandard, which is not supported; convert it to a common PNG or JPEG",
+        ),
+    ] {
+        let found = decode(&picture(name), &Limits::default()).map_err(|error| error.to_string());
+        assert_eq!(found, Err(words.to_owned()), "{name}");
+    }
+}
