@@ -14,7 +14,7 @@ use raster::Samples;
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     let chunks = Chunks::read(bytes)?;
     limits.check(chunks.width, chunks.height, u64::from(chunks.depth.div_ceil(8)) * 4 + 4 + 3)?;
-    let rows = Rows { width: chunks.width as usize, depth: chunks.depth, bytes: inflated(&whole(bytes, chunks.ended), limits)? };
+    let rows = Rows { width: chunks.width as usize, depth: chunks.depth, bytes: inflated(&whole(bytes, chunks.cut), limits)? };
     let samples = samples(rows, &chunks)?;
     let profile = chunks.exif.or(chunks.raw_profile);
     let orientation = exif::orientation(profile.as_deref(), chunks.xmp.as_deref());
@@ -74,19 +74,32 @@ fn samples(rows: Rows, chunks: &Chunks<'_>) -> Result<Samples, Error> {
     })
 }
 
-/// The file with an end, which Pillow does not miss and the decoder does.
-fn whole(bytes: &[u8], ended: Option<bool>) -> Cow<'_, [u8]> {
-    const END: &[u8] = b"\0\0\0\0IEND\xAE\x42\x60\x82";
-    if ended == Some(false) { [bytes, END].concat().into() } else { bytes.into() }
+/// The file with an end. Pillow does not miss it, nor the checksum of the last chunk of
+/// data, as long as the picture is complete; the decoder does.
+fn whole<'a>(bytes: &'a [u8], cut: Option<&'a [u8]>) -> Cow<'a, [u8]> {
+    let Some(cut) = cut else { return bytes.into() };
+    let mut file = bytes.get(..bytes.len() - cut.len()).unwrap_or_default().to_vec();
+    if let (Some(length), Some(b"IDAT"), Some(data)) = (u32_be(cut, 0), cut.get(4..8), cut.get(8..)) {
+        let data = data.get(..length as usize).unwrap_or(data);
+        file.extend((data.len() as u32).to_be_bytes());
+        file.extend_from_slice(b"IDAT");
+        file.extend_from_slice(data);
+        file.extend_from_slice(&[0; 4]);
+    }
+    file.extend_from_slice(b"\0\0\0\0IEND\xAE\x42\x60\x82");
+    file.into()
 }
 
 fn inflated(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
     let memory = png::Limits { bytes: usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX) };
-    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), memory);
-    // Pillow does not look at the checksums of the picture's own data either.
-    decoder.ignore_checksums(true);
-    decoder.set_ignore_text_chunk(true);
-    decoder.set_ignore_iccp_chunk(true);
+    let mut options = png::DecodeOptions::default();
+    // Pillow does not look at the checksum of a chunk of data, but at that of all data.
+    options.set_ignore_crc(true);
+    options.set_ignore_adler32(false);
+    options.set_ignore_text_chunk(true);
+    options.set_ignore_iccp_chunk(true);
+    let mut decoder = png::Decoder::new_with_options(Cursor::new(bytes), options);
+    decoder.set_limits(memory);
     let wrong = |error: png::DecodingError| broken(error.to_string());
     let mut reader = decoder.read_info().map_err(wrong)?;
     let mut rows = vec![0; reader.output_buffer_size().ok_or_else(|| broken("its rows are too long"))?];
@@ -111,15 +124,15 @@ struct Chunks<'a> {
     /// EXIF as ImageMagick writes it into a text.
     raw_profile: Option<Vec<u8>>,
     xmp: Option<Vec<u8>>,
-    /// False if the chunks are whole and the end is missing; `None` if a chunk is cut.
-    ended: Option<bool>,
+    /// What is left where the end is missing: nothing, or a chunk that is cut.
+    cut: Option<&'a [u8]>,
 }
 
 impl<'a> Chunks<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self, Error> {
         let mut chunks = Self::default();
         let mut rest = bytes.get(8..).unwrap_or_default();
-        let mut before_data = true;
+        let (mut before_data, mut ended) = (true, false);
         while let Some((name, data, checksum)) = split(&mut rest) {
             if name == *b"IDAT" || name == *b"IEND" {
                 before_data = false;
@@ -129,13 +142,11 @@ impl<'a> Chunks<'a> {
             }
             chunks.take(&name, data, before_data)?;
             if name == *b"IEND" {
-                chunks.ended = Some(true);
+                ended = true;
                 break;
             }
         }
-        if rest.is_empty() && chunks.ended.is_none() {
-            chunks.ended = Some(false);
-        }
+        chunks.cut = (!ended).then_some(rest);
         if chunks.width == 0 || chunks.height == 0 {
             return Err(broken("its header states no size"));
         }

@@ -5,11 +5,16 @@ use std::io::Cursor;
 
 use image_webp::{DecodingError, WebPDecoder};
 
+use super::number::u32_le;
 use super::raster::Samples;
 use super::{Decoded, Error, Limits, Raster, exif};
 
 /// Reads a WebP file.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
+    let stated = u32_le(bytes, 4).unwrap_or_default() as usize;
+    if stated > bytes.len() - HEADER_BYTES {
+        return Err(Error::Broken { format: "WebP", reason: "it ends too early".to_owned() });
+    }
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(broken)?;
     let (width, height) = decoder.dimensions();
     // Planes of luma and chroma, RGBA of the frame, of the canvas and of the picture.
@@ -23,6 +28,9 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     let orientation = exif::orientation(profile.as_deref(), xmp.as_deref());
     Ok(Decoded { raster: Raster { width, height, samples }, orientation })
 }
+
+/// What stands before the part whose length the header states.
+const HEADER_BYTES: usize = 8;
 
 fn broken(error: DecodingError) -> Error {
     Error::Broken { format: "WebP", reason: error.to_string() }

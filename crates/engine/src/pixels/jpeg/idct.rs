@@ -32,22 +32,22 @@ pub(super) fn levels(coefficients: &[i16; 64], quantisers: &[u16; 64]) -> [u8; 6
         // What the passes do to a lone first coefficient.
         return [level((flat + 4) >> 3); 64];
     }
-    let mut work = [Wrapping(0); 64];
+    let mut work = [0_i16; 64];
     for (place, (value, quantiser)) in work.iter_mut().zip(coefficients.iter().zip(quantisers)) {
-        *place = Wrapping(i32::from(dequantised(*value, *quantiser)));
+        *place = dequantised(*value, *quantiser);
     }
     for x in 0..8 {
         let column = std::array::from_fn(|y| work[y * 8 + x]);
         let done = pass(column, CONST_BITS - PASS1_BITS);
         for (y, value) in done.into_iter().enumerate() {
-            work[y * 8 + x] = value;
+            work[y * 8 + x] = value.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
         }
     }
     let mut out = [0; 64];
     for (row, levels) in work.chunks_exact(8).zip(out.chunks_exact_mut(8)) {
         let done = pass(std::array::from_fn(|x| row[x]), CONST_BITS + PASS1_BITS + 3);
         for (place, value) in levels.iter_mut().zip(done) {
-            *place = level(value.0);
+            *place = level(value);
         }
     }
     out
@@ -63,31 +63,37 @@ fn level(value: i32) -> u8 {
 }
 
 /// One dimension of the transform; the result loses `shift` bits, rounded.
-fn pass(c: [Number; 8], shift: usize) -> [Number; 8] {
+///
+/// Where libjpeg-turbo's vector code adds 16-bit numbers in 16 bits, so does this: a
+/// damaged file overflows the same way.
+fn pass(c: [i16; 8], shift: usize) -> [i32; 8] {
+    let wide = |value: i16| Wrapping(i32::from(value));
+    let sum = |a: i16, b: i16| wide(a.wrapping_add(b));
     // Even part.
-    let z = (c[2] + c[6]) * F_0_541;
-    let even_2 = z - c[6] * F_1_847;
-    let even_3 = z + c[2] * F_0_765;
-    let even_0 = (c[0] + c[4]) << CONST_BITS;
-    let even_1 = (c[0] - c[4]) << CONST_BITS;
+    let z = (wide(c[2]) + wide(c[6])) * F_0_541;
+    let even_2 = z - wide(c[6]) * F_1_847;
+    let even_3 = z + wide(c[2]) * F_0_765;
+    let even_0 = sum(c[0], c[4]) << CONST_BITS;
+    let even_1 = wide(c[0].wrapping_sub(c[4])) << CONST_BITS;
     let even = [even_0 + even_3, even_1 + even_2, even_1 - even_2, even_0 - even_3];
     // Odd part.
-    let z5 = (c[7] + c[3] + c[5] + c[1]) * F_1_175;
-    let z1 = -(c[7] + c[1]) * F_0_899;
-    let z2 = -(c[5] + c[3]) * F_2_562;
-    let z3 = z5 - (c[7] + c[3]) * F_1_961;
-    let z4 = z5 - (c[5] + c[1]) * F_0_390;
+    let (sum_73, sum_51) = (sum(c[7], c[3]), sum(c[5], c[1]));
+    let z5 = (sum_73 + sum_51) * F_1_175;
+    let z1 = -(wide(c[7]) + wide(c[1])) * F_0_899;
+    let z2 = -(wide(c[5]) + wide(c[3])) * F_2_562;
+    let z3 = z5 - sum_73 * F_1_961;
+    let z4 = z5 - sum_51 * F_0_390;
     let odd = [
-        c[1] * F_1_501 + z1 + z4,
-        c[3] * F_3_072 + z2 + z3,
-        c[5] * F_2_053 + z2 + z4,
-        c[7] * F_0_298 + z1 + z3,
+        wide(c[1]) * F_1_501 + z1 + z4,
+        wide(c[3]) * F_3_072 + z2 + z3,
+        wide(c[5]) * F_2_053 + z2 + z4,
+        wide(c[7]) * F_0_298 + z1 + z3,
     ];
     let half = Wrapping(1 << (shift - 1));
     std::array::from_fn(|place| {
         let pair = place.min(7 - place);
         let sum = if place < 4 { even[pair] + odd[pair] } else { even[pair] - odd[pair] };
-        (sum + half) >> shift
+        ((sum + half) >> shift).0
     })
 }
 
