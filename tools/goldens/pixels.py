@@ -4,13 +4,15 @@ Usage: pixels.py OUTPUT_FOLDER [RAW_FOLDER]
 
 `files/` gets small pictures of every format and mode (pixels_files.py draws them).
 `files.json` says for each what vLLM's own image loader makes of it: size and SHA-256
-of the RGB bytes, or its error. `resize.json` and `patches.json` hold, for pictures
+of the RGB bytes, or its error; `damaged` where Pillow's decoder fails and vLLM goes on
+with the part that was decoded. `resize.json` and `patches.json` hold, for pictures
 that reader and writer both draw by the formula of `noise`, the SHA-256 of what
 torchvision's resize and transformers' image processor make of them.
 RAW_FOLDER, if given, gets the RGB bytes themselves, to look into a difference.
 """
 
 import hashlib
+import io
 import json
 import pathlib
 import re
@@ -27,6 +29,7 @@ import vllm
 from PIL import Image
 from torchvision.transforms.v2 import functional
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
+from vllm.multimodal.image import open_image
 from vllm.multimodal.media.image import ImageMediaIO
 
 # Width, height -> width, height.
@@ -75,7 +78,13 @@ def loaded(data):
         return {"error": f"{type(error).__name__}: {words}"}, b""
     assert image.mode == "RGB", image.mode
     rgb = numpy.asarray(image).tobytes()
-    return {"width": image.width, "height": image.height, "rgb_sha256": sha(rgb)}, rgb
+    row = {"width": image.width, "height": image.height, "rgb_sha256": sha(rgb)}
+    try:
+        open_image(io.BytesIO(data)).load()
+    except Exception:
+        # The decoder failed; a second load of the same object gives what it had by then.
+        row["damaged"] = True
+    return row, rgb
 
 
 def resized(width, height, new_width, new_height):

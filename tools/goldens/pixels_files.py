@@ -120,6 +120,10 @@ def png_files():
     yield "png_animated_default.png", saved(frames[0], format="PNG", save_all=True, default_image=True, append_images=frames[1:])
     plain = png(random.integers(0, 256, (8, 8, 3)), 8, 2)
     yield "png_no_iend.png", plain[:-12]
+    yield "png_cut_in_iend.png", plain[:-5]
+    yield "png_cut_in_idat_crc.png", plain[:-14]
+    yield "png_cut_in_idat.png", plain[:-21]
+    yield "png_bad_adler.png", plain[:-20] + bytes(4) + plain[-16:]
     yield "png_trailing.png", plain + b"after the end"
     yield "png_bad_idat_crc.png", plain[:-16] + bytes(4) + plain[-12:]
     text = chunk(b"tEXt", b"Comment\0hello")
@@ -182,6 +186,14 @@ def jpeg_files():
     restart = jpeg(restart_marker_blocks=3, subsampling=2)
     lost = restart.index(b"\xff\xd2")
     yield "jpeg_restart_lost.jpg", restart[:lost] + restart[lost + 2 :]
+    # Levels far out of range, codes that do not exist, segments that run dry.
+    random = numpy.random.default_rng(7)
+    for number in range(8):
+        data = bytearray(jpeg(quality=100, subsampling=number % 3, progressive=number > 4))
+        scan = data.index(b"\xff\xda") + 14
+        for place in random.integers(scan, len(data) - 2, 3):
+            data[place] = int(random.integers(0, 255))
+        yield f"jpeg_damaged_{number}.jpg", bytes(data)
     yield "jpeg_12_bit.jpg", plain.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c")
     yield "jpeg_arithmetic.jpg", plain.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc9\x00\x11\x08")
     yield "jpeg_no_tables.jpg", plain.replace(b"\xff\xc4", b"\xff\xec")

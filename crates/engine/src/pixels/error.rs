@@ -60,7 +60,9 @@ pub enum Error {
     #[error(transparent)]
     Geometry(#[from] geometry::Error),
     /// The numbers of a `preprocessor_config.json` cannot be used.
-    #[error("preprocessor_config.json cannot be used to normalise pictures: {reason}; image_mean must hold three finite numbers, image_std three positive ones, rescale_factor a positive one")]
+    #[error(
+        "preprocessor_config.json cannot be used to normalise pictures: {reason}; image_mean must hold three finite numbers, image_std three positive ones, rescale_factor a positive one"
+    )]
     Normalisation {
         /// What is wrong.
         reason: String,

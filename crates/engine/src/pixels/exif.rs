@@ -51,8 +51,7 @@ fn directory(first: usize, short: impl Fn(usize) -> Option<u16>, long: impl Fn(u
     let entries = usize::from(short(first).unwrap_or(0));
     for entry in 0..entries {
         let at = first.saturating_add(2 + entry * ENTRY_BYTES);
-        let (Some(tag), Some(kind), Some(count), Some(value)) =
-            (short(at), short(at + 2), long(at + 4), long(at + 8))
+        let (Some(tag), Some(kind), Some(count), Some(value)) = (short(at), short(at + 2), long(at + 4), long(at + 8))
         else {
             break;
         };

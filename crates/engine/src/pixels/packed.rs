@@ -23,12 +23,9 @@ mod tests {
 
     #[test]
     fn samples_stand_from_the_high_bits() {
-        for (depth, count, expected) in [
-            (1, 3, vec![1, 0, 1]),
-            (2, 5, vec![2, 2, 3, 1, 0]),
-            (4, 4, vec![10, 13, 0, 15]),
-            (8, 2, vec![0xAD, 0x0F]),
-        ] {
+        for (depth, count, expected) in
+            [(1, 3, vec![1, 0, 1]), (2, 5, vec![2, 2, 3, 1, 0]), (4, 4, vec![10, 13, 0, 15]), (8, 2, vec![0xAD, 0x0F])]
+        {
             assert_eq!(samples(&[0xAD, 0x0F], depth, count).collect::<Vec<_>>(), expected, "{depth}");
         }
     }

@@ -109,7 +109,7 @@ fn cut(image: &RgbImage, preprocessor: &Preprocessor, tables: &[[f32; 256]; 3]) 
                     let start = (y * width + left) * 3;
                     let row = image.pixels.get(start..start + patch * 3).unwrap_or_default();
                     // A level is a byte and a table has 256 places, so the index is inside.
-                    values.extend(row.iter().skip(channel).step_by(3).map(|level| table[usize::from(*level)]));
+                    values.extend(row.as_chunks::<3>().0.iter().map(|pixel| table[usize::from(pixel[channel])]));
                 }
                 // A still picture is the same in every frame.
                 let end = values.len();
@@ -147,7 +147,8 @@ mod tests {
     #[test]
     fn a_file_without_numbers_has_the_published_ones() {
         assert_eq!(Normalisation::from_json("{}").ok(), Some(Normalisation::CLIP));
-        let nested = r#"{"image_processor": {"image_mean": [0.5, 0.25, 0], "image_std": [1, 1, 2], "rescale_factor": 1}}"#;
+        let nested =
+            r#"{"image_processor": {"image_mean": [0.5, 0.25, 0], "image_std": [1, 1, 2], "rescale_factor": 1}}"#;
         let expected = Normalisation { rescale_factor: 1.0, mean: [0.5, 0.25, 0.0], std: [1.0, 1.0, 2.0] };
         assert_eq!(Normalisation::from_json(nested).ok(), Some(expected));
     }

@@ -14,7 +14,8 @@ use raster::Samples;
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     let chunks = Chunks::read(bytes)?;
     limits.check(chunks.width, chunks.height, u64::from(chunks.depth.div_ceil(8)) * 4 + 4 + 3)?;
-    let rows = Rows { width: chunks.width as usize, depth: chunks.depth, bytes: inflated(&whole(bytes, chunks.cut), limits)? };
+    let rows =
+        Rows { width: chunks.width as usize, depth: chunks.depth, bytes: inflated(&whole(bytes, chunks.cut), limits)? };
     let samples = samples(rows, &chunks)?;
     let profile = chunks.exif.or(chunks.raw_profile);
     let orientation = exif::orientation(profile.as_deref(), chunks.xmp.as_deref());
@@ -49,7 +50,11 @@ fn samples(rows: Rows, chunks: &Chunks<'_>) -> Result<Samples, Error> {
     let clear = chunks.transparency.and_then(|data| u16_be(data, 0));
     Ok(match (chunks.colour, chunks.depth) {
         (0, 16) => {
-            let levels = rows.bytes.chunks_exact(2).map(|pair| raster::clipped(u16_be(pair, 0).unwrap_or_default().into())).collect();
+            let levels = rows
+                .bytes
+                .chunks_exact(2)
+                .map(|pair| raster::clipped(u16_be(pair, 0).unwrap_or_default().into()))
+                .collect();
             // Pillow compares with the low byte of the level, after clipping.
             Samples::Grey { levels, clear: clear.map(|level| level as u8) }
         }

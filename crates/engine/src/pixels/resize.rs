@@ -37,7 +37,7 @@ struct Span {
 /// The weights of one pass: one span for each output place.
 struct Taps {
     spans: Vec<Span>,
-    weights: Vec<i32>,
+    weights: Vec<i16>,
     precision: u32,
 }
 
@@ -50,6 +50,7 @@ impl Taps {
     fn new(from: usize, to: usize) -> Self {
         let scale = from as f64 / to as f64;
         let support = SUPPORT * scale.max(1.0);
+        let reach = support.ceil() as usize * 2 + 1;
         let inverse = if scale >= 1.0 { 1.0 / scale } else { 1.0 };
         let mut spans = Vec::with_capacity(to);
         let mut exact: Vec<f64> = Vec::new();
@@ -57,7 +58,7 @@ impl Taps {
             let centre = scale * (place as f64 + 0.5);
             // Truncation toward zero, as a C cast; a negative start is cut to 0.
             let start = (centre - support + 0.5).max(0.0) as usize;
-            let end = ((centre + support + 0.5) as usize).min(from);
+            let end = ((centre + support + 0.5) as usize).min(from).min(start + reach);
             let first = exact.len();
             let mut total = 0.0;
             for input in start..end {
@@ -72,11 +73,11 @@ impl Taps {
         }
         let precision = precision(exact.iter().copied().fold(0.0, f64::max));
         let unit = f64::from(1_u32 << precision);
-        let weights = exact.iter().map(|weight| (weight * unit + 0.5_f64.copysign(*weight)) as i32).collect();
+        let weights = exact.iter().map(|weight| (weight * unit + 0.5_f64.copysign(*weight)) as i16).collect();
         Self { spans, weights, precision }
     }
 
-    fn weights(&self, span: &Span) -> &[i32] {
+    fn weights(&self, span: &Span) -> &[i16] {
         self.weights.get(span.first..span.first + span.len).unwrap_or_default()
     }
 
@@ -112,20 +113,30 @@ fn cubic(x: f64) -> f64 {
 
 fn horizontal(pixels: &[u8], width: usize, taps: &Taps) -> Vec<u8> {
     let rows = pixels.chunks_exact((width * 3).max(1));
-    let mut out = Vec::with_capacity(rows.len() * taps.spans.len() * 3);
-    for row in rows {
-        for span in &taps.spans {
-            let inputs = row.get(span.start * 3..(span.start + span.len) * 3).unwrap_or_default();
-            let mut sums = [taps.half(); 3];
-            for (pixel, weight) in inputs.chunks_exact(3).zip(taps.weights(span)) {
-                for (sum, value) in sums.iter_mut().zip(pixel) {
-                    *sum += i32::from(*value) * weight;
-                }
+    let row_bytes = taps.spans.len() * 3;
+    let mut out = vec![0; rows.len() * row_bytes];
+    for (row, to) in rows.zip(out.chunks_exact_mut(row_bytes.max(1))) {
+        let row = row.as_chunks::<3>().0;
+        for (span, to) in taps.spans.iter().zip(to.as_chunks_mut::<3>().0) {
+            let inputs = row.get(span.start..span.start + span.len).unwrap_or_default();
+            let half = taps.half();
+            let (mut red, mut green, mut blue) = (half, half, half);
+            for ([r, g, b], weight) in inputs.iter().zip(taps.weights(span)) {
+                red = plus(red, *r, *weight);
+                green = plus(green, *g, *weight);
+                blue = plus(blue, *b, *weight);
             }
-            out.extend(sums.map(|sum| taps.byte(sum)));
+            *to = [taps.byte(red), taps.byte(green), taps.byte(blue)];
         }
     }
     out
+}
+
+/// Adds a weighted sample. A sum cannot overflow (the weights of a place add up to less
+/// than 2^17); saying so lets vectors be used where overflow is checked.
+#[inline]
+fn plus(sum: i32, sample: u8, weight: i16) -> i32 {
+    sum.wrapping_add(i32::from(i16::from(sample)) * i32::from(weight))
 }
 
 fn vertical(pixels: &[u8], row_bytes: usize, taps: &Taps) -> Vec<u8> {
@@ -136,7 +147,7 @@ fn vertical(pixels: &[u8], row_bytes: usize, taps: &Taps) -> Vec<u8> {
         let inputs = pixels.get(span.start * row_bytes..(span.start + span.len) * row_bytes).unwrap_or_default();
         for (row, weight) in inputs.chunks_exact(row_bytes.max(1)).zip(taps.weights(span)) {
             for (sum, value) in sums.iter_mut().zip(row) {
-                *sum += i32::from(*value) * weight;
+                *sum = plus(*sum, *value, *weight);
             }
         }
         out.extend(sums.iter().map(|sum| taps.byte(*sum)));

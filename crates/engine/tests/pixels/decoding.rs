@@ -12,12 +12,14 @@ struct Row {
     width: Option<u32>,
     height: Option<u32>,
     rgb_sha256: Option<String>,
+    /// Pillow's decoder failed and vLLM went on with a part of the picture; here that is refused.
+    #[serde(default)]
+    damaged: bool,
 }
 
 /// Files that vLLM's loader takes and this one refuses, and the word by which it does.
 const REFUSED: &[(&str, &str)] = &[
     ("jpeg_arithmetic.jpg", "arithmetic coding"),
-    ("bmp_4_steps.bmp", "grey palette"),
     ("bmp_dib.bmp", "DIB"),
     ("tiff_ycbcr_tiff_lzw.tif", "kind 6"),
     ("tiff_ycbcr_tiff_adobe_deflate.tif", "kind 6"),
@@ -47,7 +49,8 @@ fn every_file_is_what_vllm_makes_of_it() {
     for row in rows::<Row>("files.json") {
         let found = decode(&picture(&row.name), &Limits::default());
         let refused = REFUSED.iter().find(|(name, _)| *name == row.name);
-        let right = match (&found, &row.rgb_sha256, refused) {
+        let expected = row.rgb_sha256.as_ref().filter(|_| !row.damaged);
+        let right = match (&found, expected, refused) {
             (Ok(image), Some(expected), None) => {
                 Some(image.width) == row.width && Some(image.height) == row.height && sha(&image.pixels) == *expected
             }

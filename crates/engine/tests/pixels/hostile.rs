@@ -85,7 +85,9 @@ fn claims_are_checked_before_memory_is_taken() {
     let bytes = Limits { bytes_max: 10, ..Limits::default() };
     assert_eq!(decode(&small, &bytes), Err(Error::TooManyBytes { bytes: small.len() as u64, bytes_max: 10 }));
     let memory = Limits { memory_bytes_max: 1000, ..Limits::default() };
-    for name in ["jpeg_grey.jpg", "png_filters.png", "gif_plain.gif", "bmp_24.bmp", "webp_lossy_q75.webp", "tiff_rgb_raw.tif"] {
+    for name in
+        ["jpeg_grey.jpg", "png_filters.png", "gif_plain.gif", "bmp_24.bmp", "webp_lossy_q75.webp", "tiff_rgb_raw.tif"]
+    {
         let found = decode(&picture(name), &memory);
         assert!(matches!(found, Err(Error::TooMuchMemory { bytes_max: 1000, .. })), "{name}: {found:?}");
     }

@@ -50,11 +50,8 @@ fn patches_are_those_of_transformers() {
         let settings = row.preprocessor.to_string();
         let preprocessor = Preprocessor::from_json(&settings, Some(Family::Qwen2Vl)).expect("settings of transformers");
         let clip = Normalisation::CLIP;
-        let normalisation = Normalisation {
-            mean: row.image_mean.unwrap_or(clip.mean),
-            std: row.image_std.unwrap_or(clip.std),
-            ..clip
-        };
+        let normalisation =
+            Normalisation { mean: row.image_mean.unwrap_or(clip.mean), std: row.image_std.unwrap_or(clip.std), ..clip };
         let patches = preprocess(&noise(row.width, row.height), &preprocessor, &normalisation).expect("a fair size");
         let grid = patches.geometry.grid;
         assert_eq!([grid.t, grid.h, grid.w], row.grid);

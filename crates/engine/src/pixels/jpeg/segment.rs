@@ -163,6 +163,6 @@ mod tests {
     #[test]
     fn the_order_of_the_file_is_a_zigzag() {
         assert_eq!(ZIGZAG[..12], [0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25]);
-assert_eq!(ZIGZAG[56..66], [53, 60, 61, 54, 47, 55, 62, 63, 63, 63]);
+        assert_eq!(ZIGZAG[56..66], [53, 60, 61, 54, 47, 55, 62, 63, 63, 63]);
     }
 }

@@ -40,7 +40,7 @@ impl Upsampling {
     pub(super) fn row(self, component: &Component, y: usize, out: &mut [u8]) {
         let near = component.row((y / 2) as isize);
         // An upper row leans to the one above, a lower row to the one below.
-        let far = component.row((y / 2) as isize + if y % 2 == 0 { -1 } else { 1 });
+        let far = component.row((y / 2) as isize + if y.is_multiple_of(2) { -1 } else { 1 });
         match self {
             Self::Full => copy(component.row(y as isize).iter().copied(), out),
             Self::Repeated(wide, high) => {
@@ -52,7 +52,7 @@ impl Upsampling {
                 smooth(row.len(), |x| u32::from(row.get(x).copied().unwrap_or_default()), [1, 2], 2, out);
             }
             Self::High => {
-                let bias = if y % 2 == 0 { 1 } else { 2 };
+                let bias = if y.is_multiple_of(2) { 1 } else { 2 };
                 copy(near.iter().zip(far).map(|(near, far)| ((column(*near, *far) + bias) >> 2) as u8), out);
             }
             Self::Both => {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{broken, tag};
-use crate::pixels::orientation::Orientation;
 use crate::pixels::Error;
+use crate::pixels::orientation::Orientation;
 
 /// The entries of a directory.
 pub(super) struct Directory<'a> {

@@ -23,14 +23,20 @@ pub(super) struct Layout {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     /// Up to eight bits of grey.
-    Grey { inverted: bool },
+    Grey {
+        inverted: bool,
+    },
     /// 16 bits and more, cut to 0..=255: whole numbers, with sign or without.
-    Deep { signed: bool },
+    Deep {
+        signed: bool,
+    },
     /// 32-bit floating point, cut to 0..=255.
     Float,
     GreyAlpha,
     Rgb,
-    Rgba { multiplied: bool },
+    Rgba {
+        multiplied: bool,
+    },
     Indexed,
     IndexedAlpha,
     Cmyk,
@@ -65,8 +71,7 @@ impl Layout {
         if let [one] = bits[..] {
             bits = vec![one; count];
         }
-        let mut layout =
-            Self { width, height, compression, bits, planar, little: directory.little, mode: Mode::Rgb };
+        let mut layout = Self { width, height, compression, bits, planar, little: directory.little, mode: Mode::Rgb };
         layout.mode = layout.mode(directory, &extra, count)?;
         Ok(layout)
     }
@@ -81,7 +86,10 @@ impl Layout {
         let format = formats.first().copied().unwrap_or(1);
         let depth = self.bits.first().copied().unwrap_or(1);
         let unknown = || {
-            variant(format!("colours of kind {photometric} with {:?} bits, format {format}, extra {extra:?}", self.bits))
+            variant(format!(
+                "colours of kind {photometric} with {:?} bits, format {format}, extra {extra:?}",
+                self.bits
+            ))
         };
         if self.bits.len() != count || self.bits.iter().any(|bits| *bits != depth) {
             return Err(unknown());
@@ -132,7 +140,10 @@ impl Layout {
                 let depth = self.bits.first().copied().unwrap_or(8) as u32;
                 let step = (255 / ((1_u32 << depth) - 1)) as u8;
                 let turned = if inverted { 255 } else { 0 };
-                Samples::Grey { levels: self.first_samples(&rows).map(|level| level * step ^ turned).collect(), clear: None }
+                Samples::Grey {
+                    levels: self.first_samples(&rows).map(|level| (level * step) ^ turned).collect(),
+                    clear: None,
+                }
             }
             Mode::Deep { signed } => Samples::Grey { levels: self.deep(&rows, signed), clear: None },
             Mode::Float => {
@@ -152,9 +163,10 @@ impl Layout {
                 }
                 Samples::Rgba(pixels)
             }
-            Mode::Indexed => {
-                Samples::Indexed { places: self.first_samples(&rows).collect(), palette: Box::new(self.palette(directory)) }
-            }
+            Mode::Indexed => Samples::Indexed {
+                places: self.first_samples(&rows).collect(),
+                palette: Box::new(self.palette(directory)),
+            },
             Mode::IndexedAlpha => {
                 let palette = self.palette(directory);
                 let coloured = |[place, alpha]: &[u8; 2]| {
