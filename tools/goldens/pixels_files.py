@@ -265,6 +265,9 @@ def webp_files():
             frames = [picture(mode, 24, 18), picture(mode, 24, 18).transpose(Image.Transpose.ROTATE_180)]
             data = saved(frames[0], format="WEBP", save_all=True, append_images=frames[1:], lossless=lossless)
             yield f"webp_animated_{mode.lower()}_{'lossless' if lossless else 'lossy'}.webp", data
+    # A frame whose own size is not the one that its animation states.
+    place = data.index(b"ANMF") + 8 + 6
+    yield "webp_animated_wrong_size.webp", data[:place] + bytes([11]) + data[place + 1 :]
     # The first frame covers a part of the canvas only.
     clear = Image.new("RGBA", (24, 18))
     clear.paste(picture("RGBA", 9, 7), (6, 4))
@@ -390,6 +393,8 @@ def tiff_files():
             kind = {"I;16": numpy.uint16, "I": numpy.int32, "F": numpy.float32}[mode]
             values = numpy.linspace(-60, 400, 37 * 23).reshape(23, 37)
             image = Image.fromarray(numpy.clip(values, 0 if mode == "I;16" else -99, None).astype(kind))
+        elif mode == "LAB":
+            image = Image.frombytes("LAB", (37, 23), drawn(37, 23).tobytes())
         else:
             image = picture(mode)
         name = mode.lower().replace(";", "")

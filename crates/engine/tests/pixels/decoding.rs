@@ -19,6 +19,7 @@ struct Row {
 
 /// Files that vLLM's loader takes and this one refuses, and the word by which it does.
 const REFUSED: &[(&str, &str)] = &[
+    ("webp_animated_wrong_size.webp", "Inconsistent image sizes"),
     ("jpeg_arithmetic.jpg", "arithmetic coding"),
     ("bmp_dib.bmp", "DIB"),
     ("tiff_ycbcr_tiff_lzw.tif", "kind 6"),
