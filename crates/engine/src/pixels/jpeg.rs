@@ -22,8 +22,8 @@ use frame::Frame;
 use scan::Scan;
 use segment::Head;
 
-/// Most scans of one file; a thousand would keep a core busy for minutes.
-const SCANS_MAX: u32 = 500;
+/// Most scans of one file: a scan of a few bytes costs a walk over the whole picture.
+const SCANS_MAX: u32 = 100;
 
 /// Reads a JPEG file.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {

@@ -131,6 +131,8 @@ struct Chunks<'a> {
     xmp: Option<Vec<u8>>,
     /// What is left where the end is missing: nothing, or a chunk that is cut.
     cut: Option<&'a [u8]>,
+    /// Bytes of all texts unzipped so far.
+    unzipped_bytes: usize,
 }
 
 impl<'a> Chunks<'a> {
@@ -180,15 +182,26 @@ impl<'a> Chunks<'a> {
 
     fn take_text(&mut self, data: &[u8], zipped: bool) {
         let Some(text) = data.strip_prefix(b"Raw profile type exif\0") else { return };
-        let text = if zipped { unzipped(text.get(1..).unwrap_or_default()) } else { Some(text.to_vec()) };
+        let text = if zipped { self.unzipped(text.get(1..).unwrap_or_default()) } else { Some(text.to_vec()) };
         let digits = text.map(|text| text.split(|byte| *byte == b'\n').skip(3).collect::<Vec<_>>().concat());
         self.raw_profile = digits.as_deref().and_then(from_hex).or(self.raw_profile.take());
+    }
+
+    /// `None` if it cannot be unzipped, or enough was.
+    fn unzipped(&mut self, data: &[u8]) -> Option<Vec<u8>> {
+        if self.unzipped_bytes > TEXTS_BYTES_MAX {
+            return None;
+        }
+        let mut text = Vec::new();
+        let read = flate2::read::ZlibDecoder::new(data).take(TEXT_BYTES_MAX).read_to_end(&mut text);
+        self.unzipped_bytes += text.len();
+        read.ok().map(|_| text)
     }
 
     fn take_international(&mut self, data: &[u8]) {
         let Some([zipped, _method, rest @ ..]) = data.strip_prefix(b"XML:com.adobe.xmp\0") else { return };
         let text = rest.splitn(3, |byte| *byte == 0).nth(2);
-        let text = text.and_then(|text| if *zipped == 0 { Some(text.to_vec()) } else { unzipped(text) });
+        let text = text.and_then(|text| if *zipped == 0 { Some(text.to_vec()) } else { self.unzipped(text) });
         self.xmp = text.or(self.xmp.take());
     }
 }
@@ -211,14 +224,9 @@ fn checksum_of(name: &[u8; 4], data: &[u8]) -> u32 {
     sum.sum()
 }
 
-/// Most bytes of an unzipped text, as in Pillow.
+/// Most bytes of an unzipped text and of all together, as in Pillow.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
-
-fn unzipped(data: &[u8]) -> Option<Vec<u8>> {
-    let mut text = Vec::new();
-    flate2::read::ZlibDecoder::new(data).take(TEXT_BYTES_MAX).read_to_end(&mut text).ok()?;
-    Some(text)
-}
+const TEXTS_BYTES_MAX: usize = 64 << 20;
 
 fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16);

@@ -133,3 +133,43 @@ fn refusals_have_words() {
         assert_eq!(found, Err(words.to_owned()), "{name}");
     }
 }
+
+/// A TIFF file of `strips` rows of one grey pixel, each with the same PackBits bytes.
+fn tiff_of_shared_strips(strips: u32, stored: &[u8]) -> Vec<u8> {
+    const ENTRIES: u32 = 8;
+    let offsets_at = 8 + 2 + ENTRIES * 12 + 4;
+    let lengths_at = offsets_at + strips * 4;
+    let stored_at = lengths_at + strips * 4;
+    let entries: [(u16, u32, u32); ENTRIES as usize] = [
+        (256, 1, 1),
+        (257, 1, strips),
+        (258, 1, 8),
+        (259, 1, 32773),
+        (262, 1, 1),
+        (273, strips, offsets_at),
+        (278, 1, 1),
+        (279, strips, lengths_at),
+    ];
+    let mut file = b"II\x2A\0\x08\0\0\0\x08\0".to_vec();
+    for (name, count, value) in entries {
+        file.extend(name.to_le_bytes());
+        file.extend([4, 0]);
+        file.extend([count, value].map(u32::to_le_bytes).concat());
+    }
+    file.extend([0; 4]);
+    file.extend(stored_at.to_le_bytes().repeat(strips as usize));
+    file.extend((stored.len() as u32).to_le_bytes().repeat(strips as usize));
+    file.extend(stored);
+    file
+}
+
+#[test]
+fn strips_that_share_their_bytes_are_unpacked_within_a_budget() {
+    let few = decode(&tiff_of_shared_strips(3, &[128, 0, 77]), &Limits::default()).expect("a fair file");
+    assert_eq!((few.width, few.height, few.pixels), (1, 3, vec![77; 9]));
+    // 20,000 strips, each a million codes that mean nothing and a pixel: 20 GB to walk through.
+    let stored = [vec![128; 1_000_000], vec![0, 77]].concat();
+    let many = decode(&tiff_of_shared_strips(20_000, &stored), &Limits::default());
+    let words = many.map_err(|error| error.to_string()).expect_err("an unfair file");
+    assert!(words.contains("too many strips with the same bytes"), "{words}");
+}

@@ -13,6 +13,10 @@ struct Cut {
     lengths: Vec<u64>,
 }
 
+/// Stored bytes that may be unpacked: this many, and the whole file so many times.
+const SHARED_BYTES_MAX: usize = 64 << 20;
+const SHARED_TIMES_MAX: usize = 16;
+
 /// Rows of all samples of the picture, each filled to a whole byte.
 pub(super) fn planes(
     bytes: &[u8],
@@ -27,6 +31,8 @@ pub(super) fn planes(
     let row_bytes = packed::row_bytes(width, plane_bits as u32);
     let (across, down) = (width.div_ceil(cut.width), height.div_ceil(cut.height));
     let unpacker = unpack::Unpacker::new(directory, layout, plane_bits, limits)?;
+    // Strips may share their bytes, but not so that a small file takes hours.
+    let mut budget = SHARED_BYTES_MAX + bytes.len() * SHARED_TIMES_MAX;
     let mut out = vec![vec![0; row_bytes * height]; planes];
     for (plane, rows) in out.iter_mut().enumerate() {
         for piece in 0..across * down {
@@ -36,6 +42,10 @@ pub(super) fn planes(
             let stored_high = if directory.bytes_of(tag::TILE_OFFSETS).is_some() { cut.height } else { high };
             let index = plane * across * down + piece;
             let stored = piece_bytes(bytes, &cut, index, layout.compression)?;
+            if layout.compression != 1 {
+                budget =
+                    budget.checked_sub(stored.len()).ok_or_else(|| variant("too many strips with the same bytes"))?;
+            }
             let unpacked = unpacker.unpack(stored, cut.width, stored_high)?;
             let piece_row_bytes = packed::row_bytes(cut.width, plane_bits as u32);
             let from_x = x * plane_bits / 8;
