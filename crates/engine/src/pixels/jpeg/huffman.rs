@@ -1,0 +1,136 @@
+//! Huffman tables of a JPEG file: built from a DHT segment or the ones of the
+//! standard, and one symbol decoded. It must not know coefficients.
+
+use super::bits::Bits;
+use super::broken;
+use crate::pixels::Error;
+
+/// A table ready for decoding.
+pub(super) struct Huffman {
+    /// For each next byte: length of the code << 8 | symbol; 0 if the code is longer than 8.
+    short: [u16; 256],
+    /// Greatest code of each length, -1 if there is none; a sentinel at 17.
+    greatest: [i32; 18],
+    /// Place of a code in `symbols`, less the code, by length.
+    offset: [i32; 18],
+    symbols: [u8; 256],
+}
+
+impl Huffman {
+    /// From the number of codes of each length 1..=16 and the symbols in order.
+    pub(super) fn new(counts: &[u8; 16], given: &[u8]) -> Result<Self, Error> {
+        let mut table = Self { short: [0; 256], greatest: [-1; 18], offset: [0; 18], symbols: [0; 256] };
+        for (symbol, value) in table.symbols.iter_mut().zip(given) {
+            *symbol = *value;
+        }
+        let (mut code, mut place) = (0_i32, 0_i32);
+        for (length, count) in (1_usize..).zip(counts) {
+            let count = i32::from(*count);
+            if code + count > 1 << length || place + count > 256 {
+                return Err(broken("a Huffman table has more codes than fit"));
+            }
+            table.offset[length] = place - code;
+            for _ in 0..count {
+                table.enter_short(length, code, place);
+                code += 1;
+                place += 1;
+            }
+            if count > 0 {
+                table.greatest[length] = code - 1;
+            }
+            code <<= 1;
+        }
+        table.greatest[17] = i32::MAX;
+        Ok(table)
+    }
+
+    fn enter_short(&mut self, length: usize, code: i32, place: i32) {
+        let Some(spare) = 8_usize.checked_sub(length) else { return };
+        let first = (code as usize) << spare;
+        let symbol = self.symbols.get(place as usize).copied().unwrap_or_default();
+        for entry in self.short.iter_mut().skip(first).take(1 << spare) {
+            *entry = (length as u16) << 8 | u16::from(symbol);
+        }
+    }
+
+    /// True if every symbol may stand in a DC table (a number of bits up to 15).
+    pub(super) fn fits_dc(&self) -> bool {
+        self.symbols.iter().all(|symbol| *symbol <= 15)
+    }
+
+    /// The next symbol; 0 for a code that does not exist, as libjpeg has it.
+    #[inline]
+    pub(super) fn symbol(&self, bits: &mut Bits<'_>) -> Result<u8, Error> {
+        match bits.peek_byte()? {
+            Some(byte) => match self.short[usize::from(byte)] {
+                0 => self.long(bits, 9),
+                entry => {
+                    bits.skip(u32::from(entry >> 8));
+                    Ok(entry as u8)
+                }
+            },
+            None => self.long(bits, 1),
+        }
+    }
+
+    fn long(&self, bits: &mut Bits<'_>, least: usize) -> Result<u8, Error> {
+        let mut code = bits.take(least as u32)?;
+        for length in least..=16 {
+            if code <= self.greatest[length] {
+                let place = (code + self.offset[length]) & 0xFF;
+                return Ok(self.symbols[place as usize]);
+            }
+            code = code << 1 | bits.take(1)?;
+        }
+        Ok(0)
+    }
+}
+
+/// `n` more bits as a signed difference (T.81, figure F.12).
+#[inline]
+pub(super) fn signed(bits: &mut Bits<'_>, n: u8) -> Result<i32, Error> {
+    if n == 0 {
+        return Ok(0);
+    }
+    let value = bits.take(u32::from(n))?;
+    let below = value < 1 << (n - 1);
+    Ok(if below { value - (1 << n) + 1 } else { value })
+}
+
+/// The tables of T.81, annex K.3: of files that leave them out, as motion JPEG does.
+pub(super) fn standard(ac: bool, chroma: bool) -> Result<Huffman, Error> {
+    match (ac, chroma) {
+        (false, false) => Huffman::new(&DC_LUMA, &DC_SYMBOLS),
+        (false, true) => Huffman::new(&DC_CHROMA, &DC_SYMBOLS),
+        (true, false) => Huffman::new(&AC_LUMA, &AC_LUMA_SYMBOLS),
+        (true, true) => Huffman::new(&AC_CHROMA, &AC_CHROMA_SYMBOLS),
+    }
+}
+
+const DC_LUMA: [u8; 16] = [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0];
+const DC_CHROMA: [u8; 16] = [0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0];
+const DC_SYMBOLS: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+const AC_LUMA: [u8; 16] = [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 0x7D];
+const AC_CHROMA: [u8; 16] = [0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 0x77];
+const AC_LUMA_SYMBOLS: [u8; 162] = [
+    0x01, 0x02, 0x03, 0x00, 0x04, 0x11, 0x05, 0x12, 0x21, 0x31, 0x41, 0x06, 0x13, 0x51, 0x61, 0x07, 0x22, 0x71, 0x14,
+    0x32, 0x81, 0x91, 0xA1, 0x08, 0x23, 0x42, 0xB1, 0xC1, 0x15, 0x52, 0xD1, 0xF0, 0x24, 0x33, 0x62, 0x72, 0x82, 0x09,
+    0x0A, 0x16, 0x17, 0x18, 0x19, 0x1A, 0x25, 0x26, 0x27, 0x28, 0x29, 0x2A, 0x34, 0x35, 0x36, 0x37, 0x38, 0x39, 0x3A,
+    0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4A, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59, 0x5A, 0x63, 0x64, 0x65,
+    0x66, 0x67, 0x68, 0x69, 0x6A, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7A, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88,
+    0x89, 0x8A, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9A, 0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7, 0xA8, 0xA9,
+    0xAA, 0xB2, 0xB3, 0xB4, 0xB5, 0xB6, 0xB7, 0xB8, 0xB9, 0xBA, 0xC2, 0xC3, 0xC4, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xCA,
+    0xD2, 0xD3, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xD9, 0xDA, 0xE1, 0xE2, 0xE3, 0xE4, 0xE5, 0xE6, 0xE7, 0xE8, 0xE9, 0xEA,
+    0xF1, 0xF2, 0xF3, 0xF4, 0xF5, 0xF6, 0xF7, 0xF8, 0xF9, 0xFA,
+];
+const AC_CHROMA_SYMBOLS: [u8; 162] = [
+    0x00, 0x01, 0x02, 0x03, 0x11, 0x04, 0x05, 0x21, 0x31, 0x06, 0x12, 0x41, 0x51, 0x07, 0x61, 0x71, 0x13, 0x22, 0x32,
+    0x81, 0x08, 0x14, 0x42, 0x91, 0xA1, 0xB1, 0xC1, 0x09, 0x23, 0x33, 0x52, 0xF0, 0x15, 0x62, 0x72, 0xD1, 0x0A, 0x16,
+    0x24, 0x34, 0xE1, 0x25, 0xF1, 0x17, 0x18, 0x19, 0x1A, 0x26, 0x27, 0x28, 0x29, 0x2A, 0x35, 0x36, 0x37, 0x38, 0x39,
+    0x3A, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4A, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59, 0x5A, 0x63, 0x64,
+    0x65, 0x66, 0x67, 0x68, 0x69, 0x6A, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7A, 0x82, 0x83, 0x84, 0x85, 0x86,
+    0x87, 0x88, 0x89, 0x8A, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9A, 0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7,
+    0xA8, 0xA9, 0xAA, 0xB2, 0xB3, 0xB4, 0xB5, 0xB6, 0xB7, 0xB8, 0xB9, 0xBA, 0xC2, 0xC3, 0xC4, 0xC5, 0xC6, 0xC7, 0xC8,
+    0xC9, 0xCA, 0xD2, 0xD3, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xD9, 0xDA, 0xE2, 0xE3, 0xE4, 0xE5, 0xE6, 0xE7, 0xE8, 0xE9,
+    0xEA, 0xF2, 0xF3, 0xF4, 0xF5, 0xF6, 0xF7, 0xF8, 0xF9, 0xFA,
+];
