@@ -3,6 +3,7 @@
 mod answers;
 mod connections;
 mod events;
+mod fidelity;
 mod images;
 mod load;
 mod outcomes;
