@@ -1,1 +1,6 @@
 //! Qwen2-VL on the CPU: from a picture's bytes and a chat to tokens and their probabilities. It must not know HTTP.
+
+pub mod prompt;
+pub mod sampling;
+pub mod schedule;
+pub mod text;
