@@ -14,3 +14,6 @@ pub use logprobs::{Logprobs, TokenLogprob};
 pub use params::{SamplingLimits, SamplingParams};
 pub use request::SamplingRequest;
 pub use sampler::{BadLogits, Sampled, Sampler};
+
+#[cfg(test)]
+mod tests;

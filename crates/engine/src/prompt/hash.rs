@@ -95,9 +95,8 @@ mod tests {
             grid: Grid { t: 1, h: 4, w: 4 },
             content: ContentHash([content; 32]),
         };
-        let name = |before, tokens: &[u32], images: &[ImageSpan], salt: &[u8]| {
-            BlockHash::of(before, 16, tokens, images, salt)
-        };
+        let name =
+            |before, tokens: &[u32], images: &[ImageSpan], salt: &[u8]| BlockHash::of(before, 16, tokens, images, salt);
         let plain = name(None, &[1, 2, 3], &[], b"");
         assert_eq!(plain, name(None, &[1, 2, 3], &[], b""));
         assert_ne!(plain, name(None, &[1, 2, 4], &[], b""));

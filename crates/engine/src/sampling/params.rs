@@ -224,9 +224,8 @@ fn check_penalties(presence: f64, frequency: f64, repetition: f64) -> Result<(),
             return Err(refused(format!("{name} must be in [-2, 2], got {}.", float_repr(value))));
         }
     }
-    let repetition_is = |allowed: &str| {
-        refused(format!("repetition_penalty must be {allowed}, got {}.", float_repr(repetition)))
-    };
+    let repetition_is =
+        |allowed: &str| refused(format!("repetition_penalty must be {allowed}, got {}.", float_repr(repetition)));
     match repetition {
         value if !value.is_finite() => Err(repetition_is("a finite number")),
         value if value <= 0.0 => Err(repetition_is("greater than zero")),

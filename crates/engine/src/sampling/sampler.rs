@@ -83,9 +83,14 @@ impl Sampler {
             (Some(raw), Some(top)) => Some(Logprobs::of(&raw, token, top)?),
             _ => None,
         };
+        self.record(token);
+        Ok(Sampled { token, logprobs })
+    }
+
+    /// Counts a token of the answer.
+    pub(super) fn record(&mut self, token: u32) {
         self.seen.entry(token).or_default().in_answer += 1;
         self.drawn += 1;
-        Ok(Sampled { token, logprobs })
     }
 
     /// The parameters in use.

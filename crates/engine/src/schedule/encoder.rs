@@ -40,12 +40,7 @@ impl EncoderCache {
     }
 
     /// Holds a picture's features for one sequence. What has to go for it is added to `forget`.
-    pub(super) fn acquire(
-        &mut self,
-        content: ContentHash,
-        tokens: usize,
-        forget: &mut Vec<ContentHash>,
-    ) -> Acquired {
+    pub(super) fn acquire(&mut self, content: ContentHash, tokens: usize, forget: &mut Vec<ContentHash>) -> Acquired {
         if let Some(entry) = self.entries.get_mut(&content) {
             entry.users += 1;
             if let Some(since) = entry.idle_since.take() {

@@ -101,8 +101,7 @@ impl Sequence {
         while self.names.len() < wanted {
             let start = self.names.len() * block_tokens;
             let tokens = self.tokens(start..start + block_tokens);
-            let name =
-                BlockHash::of(self.names.last().copied(), start, &tokens, self.prompt.images(), &self.salt);
+            let name = BlockHash::of(self.names.last().copied(), start, &tokens, self.prompt.images(), &self.salt);
             self.names.push(name);
         }
         &self.names[..wanted]

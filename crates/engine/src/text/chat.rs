@@ -277,9 +277,7 @@ fn one_system_message(messages: Vec<Value>) -> Vec<Value> {
     let texts: Vec<String> = system
         .iter()
         .map(|message| match &message["content"] {
-            Value::Array(parts) => {
-                parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n")
-            }
+            Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n"),
             content => content.as_str().unwrap_or_default().to_owned(),
         })
         .filter(|text| !text.is_empty())

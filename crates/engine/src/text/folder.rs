@@ -57,8 +57,8 @@ impl TextFiles {
             if file == "chat_template.jinja" {
                 return Ok(text.clone());
             }
-            let json: Value = serde_json::from_str(text)
-                .map_err(|error| TextError::Content { file, reason: error.to_string() })?;
+            let json: Value =
+                serde_json::from_str(text).map_err(|error| TextError::Content { file, reason: error.to_string() })?;
             if let Some(template) = default_template(&json["chat_template"]) {
                 return Ok(template.to_owned());
             }

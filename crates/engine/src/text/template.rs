@@ -148,9 +148,8 @@ fn template_words(error: &minijinja::Error) -> Refusal {
 
 /// Appends the tag to the last text of the last message; gives the text as it was.
 fn tag_last_message(messages: &mut [Value]) -> Result<String, Refusal> {
-    let missing = || {
-        refused("continue_final_message is set but we could not find any text to continue in the final message!")
-    };
+    let missing =
+        || refused("continue_final_message is set but we could not find any text to continue in the final message!");
     let content = messages.last_mut().and_then(|message| message.get_mut("content")).ok_or_else(missing)?;
     let text = match content {
         Value::Array(parts) => parts.iter_mut().rev().find_map(|part| part.get_mut("text")).ok_or_else(missing)?,

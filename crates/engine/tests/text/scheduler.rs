@@ -127,8 +127,9 @@ impl Machine {
 
     fn run_entry(&mut self, entry: &StepEntry, written: &mut HashSet<usize>) {
         let expected = &self.expected[&entry.id];
-        let slot = |token: usize| entry.blocks[token / self.block_tokens] as usize * self.block_tokens
-            + token % self.block_tokens;
+        let slot = |token: usize| {
+            entry.blocks[token / self.block_tokens] as usize * self.block_tokens + token % self.block_tokens
+        };
         for token in 0..entry.range.start {
             assert_eq!(self.slots[slot(token)], Some(expected[token]), "{:?} reads what is not its own", entry.id);
         }
@@ -196,7 +197,8 @@ fn run(seed: u64, config: SchedulerConfig, steps: usize) -> (usize, u64) {
                 alive.remove(&id);
             }
         }
-        let drawn = plan.entries.iter().filter(|entry| entry.sample).map(|entry| (entry.id, 1 + random.below(4) as u32));
+        let drawn =
+            plan.entries.iter().filter(|entry| entry.sample).map(|entry| (entry.id, 1 + random.below(4) as u32));
         let output = StepOutput { tokens: drawn.collect() };
         for event in scheduler.apply(&output) {
             machine.grow(event.id, event.token.unwrap());
@@ -237,8 +239,10 @@ fn check_limits(config: &SchedulerConfig, plan: &StepPlan) {
     for entry in &plan.entries {
         assert!(!entry.range.is_empty() && entry.tokens.len() == entry.range.len());
         assert!(entry.blocks.len() * config.block_tokens >= entry.range.end);
-        assert!(entry.prompt_rows.start >= entry.range.start && entry.prompt_rows.end <= entry.range.end
-            || entry.prompt_rows.is_empty());
+        assert!(
+            entry.prompt_rows.start >= entry.range.start && entry.prompt_rows.end <= entry.range.end
+                || entry.prompt_rows.is_empty()
+        );
         let distinct: HashSet<u32> = entry.blocks.iter().copied().collect();
         assert_eq!(distinct.len(), entry.blocks.len(), "a block stands twice in one table");
     }
