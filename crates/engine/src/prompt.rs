@@ -128,21 +128,26 @@ impl Prompt {
         self.ids.is_empty()
     }
 
-    /// Refuses a prompt that leaves no room in the context, in vLLM's words.
+    /// Refuses a prompt that is longer than the context once its pictures have their tokens, in vLLM's words.
     ///
     /// # Errors
     /// [`RefusalKind::ContextLength`] with both counts.
     pub fn check_length(&self, max_model_len: usize) -> Result<(), Refusal> {
-        check_length(self.len(), max_model_len)
+        if self.len() <= max_model_len {
+            return Ok(());
+        }
+        let words = format!("Input length ({}) exceeds model's maximum context length ({max_model_len}).", self.len());
+        Err(Refusal::new(RefusalKind::ContextLength, words))
     }
 }
 
-/// Refuses `tokens` that are more than the context. vLLM tokenizes text to one token over the context at most and then
-/// says `at least`.
+/// Refuses an input of more tokens than the context, in vLLM's words; pictures count one token each. Of a text vLLM makes
+/// one token more than the context at most and then says `at least`: for a text give `tokens.min(max_model_len + 1)`,
+/// for ids that a client sent their number.
 ///
 /// # Errors
 /// [`RefusalKind::ContextLength`] with both counts.
-pub fn check_length(tokens: usize, max_model_len: usize) -> Result<(), Refusal> {
+pub fn check_input_length(tokens: usize, max_model_len: usize) -> Result<(), Refusal> {
     if tokens <= max_model_len {
         return Ok(());
     }

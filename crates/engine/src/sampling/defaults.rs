@@ -29,6 +29,12 @@ pub struct GenerationDefaults {
 }
 
 impl GenerationDefaults {
+    /// The end tokens without the rest (`--generation-config vllm`).
+    #[must_use]
+    pub fn ends_only(self) -> Self {
+        Self { eos_token_ids: self.eos_token_ids, ..Self::default() }
+    }
+
     /// Reads the text of a `generation_config.json`. `do_sample` is not looked at, as in vLLM.
     ///
     /// # Errors
@@ -95,6 +101,8 @@ mod tests {
         assert_eq!(GenerationDefaults::from_json(text).unwrap(), expected);
         let one = GenerationDefaults::from_json(r#"{"eos_token_id": 7, "max_new_tokens": 20}"#).unwrap();
         assert_eq!((one.eos_token_ids, one.max_tokens), (vec![7], Some(20)));
+        let ends = GenerationDefaults { eos_token_ids: vec![7], ..GenerationDefaults::default() };
+        assert_eq!(GenerationDefaults { top_k: Some(1), ..ends.clone() }.ends_only(), ends);
         assert!(GenerationDefaults::from_json("[]").is_err());
     }
 }

@@ -72,11 +72,8 @@ impl Sampler {
     /// # Errors
     /// [`BadLogits`] if nothing can be drawn.
     pub fn sample(&mut self, row: &mut [f32]) -> Result<Sampled, BadLogits> {
-        let raw = match self.params.logprobs {
-            // The taken token is not known yet; its own logit and rank are looked up in the raw row below.
-            Some(_) => Some(row.to_vec()),
-            None => None,
-        };
+        // The taken token is not known yet, and the row is about to change.
+        let raw = self.params.logprobs.map(|_| row.to_vec());
         self.penalise(row);
         let token = self.draw(row)?;
         let logprobs = match (raw, self.params.logprobs) {

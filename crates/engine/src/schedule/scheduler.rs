@@ -269,7 +269,8 @@ impl Scheduler {
         let Some(mut sequence) = self.waiting.pop_front() else { return false };
         let block_tokens = self.config.block_tokens;
         // At least one token is computed, for its logits.
-        let readable = if sequence.prompt_logprobs { 0 } else { sequence.len() - 1 };
+        let reads = self.config.prefix_caching && !sequence.prompt_logprobs;
+        let readable = if reads { sequence.len() - 1 } else { 0 };
         let mut lease = self.pool.share(sequence.names(readable, block_tokens));
         let found = lease.blocks().len() * block_tokens;
         let range = found..sequence.len().min(found + draft.budget);
@@ -284,7 +285,7 @@ impl Scheduler {
         }
         sequence.lease = lease;
         sequence.computed = found;
-        let (first_time, tokens) = (!sequence.preempted && !sequence.prompt_logprobs, sequence.len());
+        let (counts, tokens) = (reads && !sequence.preempted, sequence.len());
         self.running.push(sequence);
         let at = self.running.len() - 1;
         let range = self.with_images(at, range, draft);
@@ -296,7 +297,7 @@ impl Scheduler {
             }
             return false;
         }
-        if first_time && self.config.prefix_caching {
+        if counts {
             self.stats.prefix_queries_tokens += tokens as u64;
             self.stats.prefix_hits_tokens += found as u64;
         }

@@ -147,11 +147,11 @@ impl Message {
     }
 
     fn texts(&self) -> Vec<&str> {
-        let text = |part| match part {
-            &Part::Text { ref text, .. } => Some(text.as_str()),
+        let texts = self.parts.iter().filter_map(|part| match part {
+            Part::Text { text, .. } => Some(text.as_str()),
             Part::Image { .. } => None,
-        };
-        self.parts.iter().filter_map(text).collect()
+        });
+        texts.collect()
     }
 
     fn has_image(&self) -> bool {

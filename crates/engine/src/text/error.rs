@@ -49,14 +49,6 @@ pub enum TextError {
         /// The token.
         token: String,
     },
-    /// An id is not in the vocabulary.
-    #[error("token id {id} is not in the tokenizer's vocabulary; ids are below {vocabulary}")]
-    UnknownId {
-        /// The id.
-        id: u32,
-        /// One more than the greatest id.
-        vocabulary: u32,
-    },
     /// The library refuses to encode or decode.
     #[error("the tokenizer failed: {reason}")]
     Tokenizer {

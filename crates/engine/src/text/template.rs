@@ -57,7 +57,7 @@ impl ChatTemplate {
     /// [`TextError::Template`] if the text is no Jinja that this server understands.
     pub fn new(source: &str, special_tokens: &SpecialTokens) -> Result<Self, TextError> {
         // Jinja and Python both read any line end as a line feed.
-        let source = environment::without_generation_tags(&source.replace("\r\n", "\n"));
+        let source = environment::without_generation_tags(&source.replace("\r\n", "\n").replace('\r', "\n"));
         let mut environment = environment::new();
         environment
             .add_template_owned(NAME, source.clone())

@@ -1,6 +1,7 @@
 //! The parts of the engine that know no tensors, against Hugging Face transformers, vLLM's recorded replies, and a
 //! simulated memory.
 
+mod machine;
 mod prompt;
 mod replies;
 mod scheduler;
@@ -22,3 +23,13 @@ fn qwen2_vl_template() -> String {
 }
 
 const CHATML: &str = include_str!("../../../../tests/data/chat-template/chatml.jinja");
+
+#[test]
+fn what_threads_share_can_be_shared() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Tokenizer>();
+    shared::<engine::text::ChatTemplate>();
+    shared::<engine::prompt::Prompt>();
+    shared::<engine::schedule::Scheduler>();
+    shared::<engine::sampling::Sampler>();
+}

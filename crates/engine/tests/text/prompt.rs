@@ -1,6 +1,6 @@
 //! Prompts: spans, positions against transformers' `get_rope_index`, and what is refused.
 
-use engine::prompt::{ContentHash, Prompt, PromptImage, PromptRules, check_length};
+use engine::prompt::{ContentHash, Prompt, PromptImage, PromptRules, check_input_length};
 use engine::text::RefusalKind;
 use geometry::{Family, Grid, ImageGeometry, Preprocessor};
 use serde::Deserialize;
@@ -93,12 +93,16 @@ fn what_does_not_fit_is_refused() {
 
 #[test]
 fn too_long_a_prompt_is_refused_with_both_counts() {
-    assert_eq!(check_length(16_384, 16_384), Ok(()));
+    assert_eq!(check_input_length(16_384, 16_384), Ok(()));
     // The words that the real server replied.
     let words = "This model's maximum context length is 16384 tokens. However, your prompt contains at least 16385 \
                  input tokens, which exceeds this limit even without any output tokens. Please reduce the length of \
                  the input prompt. (parameter=input_tokens, value=16385)";
-    assert_eq!(check_length(16_385, 16_384).unwrap_err().to_string(), words);
-    let other = check_length(20_000, 16_384).unwrap_err().to_string();
+    assert_eq!(check_input_length(16_385, 16_384).unwrap_err().to_string(), words);
+    let other = check_input_length(20_000, 16_384).unwrap_err().to_string();
     assert!(other.contains("contains 20000 input tokens"), "{other}");
+    let pictures = Prompt::new(&[1, 9], &[image(1, 4, 4)], RULES).unwrap();
+    assert_eq!(pictures.check_length(5), Ok(()));
+    let words = pictures.check_length(4).unwrap_err().to_string();
+    assert_eq!(words, "Input length (5) exceeds model's maximum context length (4).");
 }

@@ -106,7 +106,7 @@ fn a_format_can_be_forced() {
     let parts = json!({"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]});
     let forced = template("qwen2_vl").with_format(Some(ContentFormat::String));
     assert_eq!((forced.detected_format(), forced.format()), (ContentFormat::OpenAi, ContentFormat::String));
-    assert!(render(&forced, &[parts.clone()], &Map::new()).unwrap().contains("user\na\nb<|im_end|>"));
+    assert!(render(&forced, std::slice::from_ref(&parts), &Map::new()).unwrap().contains("user\na\nb<|im_end|>"));
     let detected = forced.with_format(None);
     assert!(render(&detected, &[parts], &Map::new()).unwrap().contains("user\nab<|im_end|>"));
 }
