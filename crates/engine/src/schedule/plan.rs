@@ -10,7 +10,7 @@ use crate::prompt::{ContentHash, Prompt};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SequenceId(pub u64);
 
-/// The work of one step. An empty plan means that there is nothing to do.
+/// The work of one step. Without entries there is nothing to do.
 #[derive(Debug, Clone, Default)]
 pub struct StepPlan {
     /// Pictures whose features are no longer kept. To be forgotten before anything is encoded.

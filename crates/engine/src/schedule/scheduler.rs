@@ -97,8 +97,9 @@ pub struct Scheduler {
 /// A plan in the making.
 struct Draft {
     budget: usize,
-    /// No sequence after one that waits for room in the encoder's cache may take any: else small pictures of younger
-    /// sequences could keep a large one out for ever.
+    /// No sequence after one that waits for room in the encoder's cache may take any: small pictures of younger
+    /// sequences could keep a large one out for ever, and a younger one that holds a picture could lose its blocks
+    /// while an older one waits for that picture, so that nothing would run.
     encoder_open: bool,
     plan: StepPlan,
 }
@@ -203,7 +204,8 @@ impl Scheduler {
         }
     }
 
-    /// Plans the next step. While a plan has not been applied the next one is empty.
+    /// Plans the next step. While a plan has not been applied the next one is empty; otherwise it has at least one entry
+    /// as long as there is a sequence.
     pub fn plan(&mut self) -> StepPlan {
         if !self.pending.is_empty() {
             return StepPlan::default();

@@ -271,3 +271,46 @@ fn what_cannot_be_served_is_refused() {
     check(prompt(&[3; 96], &[]), None);
     check(prompt(&[3], &[]), Some(RefusalKind::QueueFull));
 }
+
+#[test]
+fn rows_for_prompt_logprobs_are_given_once() {
+    let rows = |prompt_logprobs| {
+        let mut scheduler = Scheduler::new(SMALL).unwrap();
+        let stop = StopRules { max_tokens: 3, ..StopRules::default() };
+        let prompt = prompt(&[3; 40], &[]);
+        scheduler.submit(NewSequence { prompt, stop, prompt_logprobs, salt: Vec::new() }).unwrap();
+        let mut rows = Vec::new();
+        for _ in 0..4 {
+            let plan = scheduler.plan();
+            rows.push((plan.entries[0].prompt_rows.start, plan.entries[0].prompt_rows.end));
+            let drawn = plan.entries.iter().filter(|entry| entry.sample).map(|entry| (entry.id, 2)).collect();
+            scheduler.apply(&StepOutput { tokens: drawn });
+        }
+        rows
+    };
+    // After token 38 the last of the 40 is predicted; what follows token 39 is the answer.
+    assert_eq!(rows(true), [(0, 24), (24, 39), (0, 0), (0, 0)]);
+    assert_eq!(rows(false), [(0, 0); 4]);
+}
+
+#[test]
+fn a_picture_is_encoded_once_and_shared() {
+    let mut scheduler = Scheduler::new(SMALL).unwrap();
+    let mut submit = |ids: &[u32]| {
+        let stop = StopRules { max_tokens: 5, ..StopRules::default() };
+        let prompt = prompt(ids, &[(56 * 2, 1)]);
+        scheduler.submit(NewSequence { prompt, stop, prompt_logprobs: false, salt: Vec::new() }).unwrap()
+    };
+    // The picture has 8 tokens. The two texts begin differently, so that no block is shared.
+    let first = submit(&[4, 4, IMAGE_TOKEN, 3]);
+    submit(&[5, IMAGE_TOKEN]);
+    let plan = scheduler.plan();
+    assert_eq!(plan.encode.iter().map(|task| (task.sequence, task.image)).collect::<Vec<_>>(), [(first, 0)]);
+    let runs: Vec<_> =
+        plan.entries.iter().flat_map(|entry| &entry.images).map(|run| (run.at, run.rows.len())).collect();
+    assert_eq!(runs, [(2, 8), (1, 8)]);
+    scheduler.apply(&StepOutput { tokens: plan.entries.iter().map(|entry| (entry.id, 2)).collect() });
+    let next = scheduler.plan();
+    assert!(next.encode.is_empty() && next.entries.iter().all(|entry| entry.images.is_empty()));
+    assert_eq!(scheduler.stats().encoder_tokens_used, 8);
+}
