@@ -231,3 +231,30 @@ fn an_answer_longer_than_the_context_is_refused_before_the_prompt_is_read() {
     let newer = SamplingRequest { max_completion_tokens: Some(20_000), ..max_tokens(1) };
     assert!(words(newer).unwrap_err().starts_with("max_completion_tokens=20000 "));
 }
+
+#[test]
+fn top_p_keeps_the_same_of_a_large_vocabulary() {
+    // 5,000 equally likely tokens and one that is as likely as all of them: each of them has a probability of 1/10,000, so
+    // that a `top_p` of 0.75005 keeps it and 2,501 of them, those with the lower ids.
+    let mut row = vec![0.0; 5_001];
+    row[4_000] = 5_000f32.ln();
+    let kept = |top_p| {
+        let params = resolve(&SamplingRequest { top_p: Some(top_p), ..SamplingRequest::default() }).unwrap();
+        Sampler::new(params, &[], 0).probabilities(&mut row.clone()).into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(0.4), [4_000]);
+    assert_eq!(kept(0.750_05), (0..2_501).chain([4_000]).collect::<Vec<_>>());
+    assert_eq!(kept(0.999_99).len(), 5_001);
+}
+
+#[test]
+fn top_k_keeps_what_equals_the_last() {
+    // Logits 0 to 99 in a mixed order, each twice: an even k keeps k, an odd one k + 1.
+    let row: Vec<f32> = (0..200u32).map(|id| (id * 37 % 100) as f32).collect();
+    for (k, expected) in [(1, 2), (2, 2), (63, 64), (64, 64), (65, 66), (199, 200), (0, 200)] {
+        let request = SamplingRequest { top_k: Some(k), temperature: Some(2.0), ..SamplingRequest::default() };
+        let kept = Sampler::new(resolve(&request).unwrap(), &[], 0).probabilities(&mut row.clone());
+        assert_eq!(kept.len(), expected, "{k}");
+        assert!(kept.iter().all(|(id, _)| row[*id as usize] >= (100 - expected / 2) as f32), "{k}");
+    }
+}
