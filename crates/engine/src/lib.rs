@@ -1,3 +1,7 @@
 //! Qwen2-VL on the CPU: from a picture's bytes and a chat to tokens and their probabilities. It must not know HTTP.
 
 pub mod pixels;
+pub mod prompt;
+pub mod sampling;
+pub mod schedule;
+pub mod text;
