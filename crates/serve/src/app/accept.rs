@@ -1,7 +1,7 @@
 //! New connections. Without a free descriptor the listener rests: the waiting connection would wake the loop for ever.
 
 use super::connection::Connection;
-use super::stream::Stream;
+use super::stream::{StampedTcp, Stream};
 use super::{App, LISTENER};
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use stamp::now_ns;
@@ -60,7 +60,7 @@ impl App {
         let stream = match &self.listening.tls {
             None => Stream::Plain(tcp),
             Some(config) => match ServerConnection::new(Arc::clone(config)) {
-                Ok(tls) => Stream::Tls(Box::new(StreamOwned::new(tls, tcp))),
+                Ok(tls) => Stream::Tls(Box::new(StreamOwned::new(tls, StampedTcp::new(tcp)))),
                 Err(_) => return,
             },
         };

@@ -8,7 +8,42 @@ use tokio_rustls::rustls::{ServerConnection, StreamOwned};
 /// Plain or encrypted.
 pub(super) enum Stream {
     Plain(TcpStream),
-    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+    Tls(Box<StreamOwned<ServerConnection, StampedTcp>>),
+}
+
+/// The socket beneath TLS: what the kernel says of its latest read is kept for the plaintext that comes of it.
+pub(super) struct StampedTcp {
+    tcp: TcpStream,
+    control: Vec<u8>,
+    wall_ns: Option<u64>,
+}
+
+impl StampedTcp {
+    pub(super) fn new(tcp: TcpStream) -> Self {
+        let control = if stamp::request_stamps(&tcp) { stamp::control_room() } else { Vec::new() };
+        Self { tcp, control, wall_ns: None }
+    }
+}
+
+impl Read for StampedTcp {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        if self.control.is_empty() {
+            return self.tcp.read(room);
+        }
+        let read = stamp::stamped_read(&self.tcp, room, &mut self.control)?;
+        self.wall_ns = read.wall_ns;
+        Ok(read.bytes)
+    }
+}
+
+impl Write for StampedTcp {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.tcp.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tcp.flush()
+    }
 }
 
 impl Stream {
@@ -35,7 +70,10 @@ impl Stream {
         let bytes = match self {
             Self::Plain(tcp) if !control.is_empty() => return stamp::stamped_read(tcp, room, control),
             Self::Plain(tcp) => tcp.read(room)?,
-            Self::Tls(stream) => stream.read(room)?,
+            Self::Tls(stream) => {
+                let bytes = stream.read(room)?;
+                return Ok(StampedRead { bytes, wall_ns: stream.sock.wall_ns });
+            }
         };
         Ok(StampedRead { bytes, wall_ns: None })
     }
@@ -80,7 +118,7 @@ impl Stream {
     pub(super) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,
-            Self::Tls(stream) => &stream.sock,
+            Self::Tls(stream) => &stream.sock.tcp,
         }
     }
 }

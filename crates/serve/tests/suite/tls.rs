@@ -30,6 +30,17 @@ fn connect(server: &ScriptedServer, config: &Arc<ClientConfig>) -> StreamOwned<C
 }
 
 #[test]
+fn what_the_kernel_says_goes_through_tls() {
+    let (server, config) = start(Script::steady(0.0, 0.0, 2));
+    let mut client = connect(&server, &config);
+    client.write_all(chat("a").as_bytes()).unwrap();
+    wait_until("the request", || !server.records().is_empty());
+    let record = server.records().remove(0);
+    // Equal would be our own read: the kernel had the bytes before.
+    assert!(record.received_ns < record.read_ns, "{record:?}");
+}
+
+#[test]
 fn a_slow_reader_over_tls_gets_everything() {
     let event_bytes = 4 << 20;
     let stream = StreamReply { prefill_ms: 0.0, interval_ms: 0.0, tokens: 4, ..StreamReply::default() };
