@@ -21,10 +21,10 @@ pub fn report(log: &RunLog, summary: &RunSummary, lang: Lang) -> String {
     tokens::token_counts(&mut out, summary, lang);
     tokens::image_tokens(&mut out, log, lang);
     if summary.counts.complete > 0 {
-        line(&mut out, &format!("{}: {}", lang.pick("client", "客户端"), summary.client.text(lang)));
+        line(&mut out, &summary.client.text(lang));
     }
     for caution in &summary.cautions {
-        line(&mut out, &format!("{}: {}", lang.pick("caution", "注意"), plain(&caution.text(lang))));
+        line(&mut out, &format!("{}{}", lang.pick("caution: ", "注意："), plain(&caution.text(lang))));
     }
     out
 }

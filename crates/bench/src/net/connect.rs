@@ -21,7 +21,7 @@ use tokio_rustls::rustls::ClientConfig;
 
 /// What the kernel holds of a body beyond what is on its way (`TCP_NOTSENT_LOWAT`, tcp(7)).
 #[cfg(target_os = "linux")]
-const UNSENT_BYTES_MAX: u32 = 64 * 1024;
+const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 
 /// Opens connections to one server, on one thread.
 pub struct Connector {

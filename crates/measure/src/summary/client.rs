@@ -143,7 +143,7 @@ impl ClientVerdict {
         self.write_us_p99.is_some_and(|write| write > GOOD_US_MAX) || late_reads || !self.works_less_than_it_waits()
     }
 
-    /// One line, with what to do where something can be done.
+    /// The report's line, with what to do where something can be done.
     #[must_use]
     pub fn text(&self, lang: Lang) -> String {
         let bound = |us: f64| if us < 1000.0 { format!("{us:.0} µs") } else { format!("{:.1} ms", us / 1e3) };
@@ -156,7 +156,7 @@ impl ClientVerdict {
         };
         let mut text = match (self.state, self.ttft_bound_us) {
             (ClientState::Good, Some(us)) => {
-                lang.pick(format!("figures good to ±{} ({within})", bound(us)), format!("数字误差不超过 ±{}（{within}）", bound(us)))
+                lang.pick(format!("client: figures good to ±{} ({within})", bound(us)), format!("客户端：数字误差不超过 ±{}（{within}）", bound(us)))
             }
             (ClientState::Overloaded, us) => {
                 let causes = self.causes(us.map(bound), lang).join(lang.pick(", ", "，"));
@@ -167,15 +167,15 @@ impl ClientVerdict {
             }
             (ClientState::Unknown, Some(us)) => lang.pick(
                 format!(
-                    "figures good to ±{} only: first tokens shared a read with later events, as servers and proxies that batch events make them ({within})",
+                    "client: figures good to ±{} only: first tokens shared a read with later events, as servers and proxies that batch events make them ({within})",
                     bound(us)
                 ),
-                format!("数字误差可达 ±{}：首个 token 与之后的事件在同一次读取中到达，服务端或代理合并事件时如此（{within}）", bound(us)),
+                format!("客户端：数字误差可达 ±{}：首个 token 与之后的事件在同一次读取中到达，服务端或代理合并事件时如此（{within}）", bound(us)),
             ),
             _ => lang
                 .pick(
-                    "how good the figures are is not known: the records lack the kernel's times",
-                    "无法判断数字误差：记录中没有内核时间",
+                    "client: how good the figures are is not known: the records lack the kernel's times",
+                    "客户端：无法判断数字误差：记录中没有内核时间",
                 )
                 .to_owned(),
         };

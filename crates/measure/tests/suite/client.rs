@@ -28,7 +28,7 @@ fn a_ttft_is_good_to_what_the_write_took_and_ten_microseconds() {
     );
     assert_eq!(
         client.text(Lang::En),
-        "figures good to ±40 µs (from the kernel's stamps; network card and interrupts not included)"
+        "client: figures good to ±40 µs (from the kernel's stamps; network card and interrupts not included)"
     );
 }
 

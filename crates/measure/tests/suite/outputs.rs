@@ -80,7 +80,7 @@ fn the_report_in_chinese() {
     assert!(lines.contains(&want), "{text}");
     let images = "图像：每个请求 1；按预处理设置应有的图像 token：每个请求 1131；服务端计费的输入 token：每个请求 1145；文本在图像之前";
     assert!(lines.contains(&images), "{text}");
-    assert!(lines.iter().all(|line| !line.contains("caution")) && text.contains("注意: "));
+    assert!(lines.iter().all(|line| !line.contains("caution")) && text.contains("注意："));
 }
 
 #[test]
