@@ -4,4 +4,5 @@ pub mod pixels;
 pub mod prompt;
 pub mod sampling;
 pub mod schedule;
+pub mod stepper;
 pub mod text;
