@@ -4,6 +4,13 @@ use crate::cli::Arrivals;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gamma};
+use std::sync::Arc;
+
+/// Offsets from the start of a round, ns, ascending.
+pub type OffsetsNs = Box<dyn Iterator<Item = u64> + Send>;
+
+/// A schedule of arrivals: the same offsets whenever it is asked for them.
+pub type Schedule = Arc<dyn Fn() -> OffsetsNs + Send + Sync>;
 
 /// Offsets from the start of a round, ns, ascending, without end. The first arrival is at 0.
 ///

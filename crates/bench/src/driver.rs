@@ -1,9 +1,11 @@
-//! Arrivals meet connections under a hard cap, on a thread of their own.
+//! Arrivals meet connections under a hard cap, on threads of their own.
 //!
-//! One thread, one current-thread runtime, its own connections: nothing is shared while requests run. What happens goes
+//! Each has its current-thread runtime, its connections, its part of the requests and of the cap: nothing is shared while
+//! requests run. What happens goes
 //! out as [`RunEvent`]s over a channel; the other end parses, counts, draws and writes. The channel is not bounded,
 //! because the timing path must not wait for the other end: what it can hold is what the server has sent.
 
+use crate::arrival::Schedule;
 use crate::cli::OverCap;
 use crate::net::{Conn, ConnectError, Connector, Limits, Segment, Tape, Target, Timer};
 use crate::stop::StopSignal;
@@ -15,7 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 use tokio_rustls::rustls::ClientConfig;
@@ -23,8 +25,14 @@ use tokio_rustls::rustls::ClientConfig;
 mod dispatch;
 mod refusals;
 mod request;
+mod start;
 
 use refusals::Refusals;
+pub use start::Share;
+use start::Start;
+
+/// How long after the last connection is ready a round begins.
+const START_DELAY_NS: u64 = 5_000_000;
 
 /// Connections opened ahead of an open loop without a cap; more follow as they are needed.
 const OPEN_LOOP_AHEAD: u64 = 64;
@@ -74,6 +82,7 @@ pub struct Reach {
 }
 
 /// One round of requests.
+#[derive(Clone)]
 pub struct Job {
     /// What the requests hold: request i takes item `(item_first + i) % items.len()`.
     pub items: Arc<[Item]>,
@@ -87,8 +96,8 @@ pub struct Job {
     pub round: u32,
     /// How many; `None`: until the duration is over.
     pub requests: Option<u64>,
-    /// Intended send times from the start of the round, ns, for an open loop.
-    pub offsets_ns: Option<Box<dyn Iterator<Item = u64> + Send>>,
+    /// Intended send times, for an open loop.
+    pub schedule: Option<Schedule>,
     /// In flight at most.
     pub cap: Option<u32>,
     /// What happens over the cap.
@@ -97,6 +106,8 @@ pub struct Job {
     pub duration: Option<Duration>,
     /// Without a first connection there is no round; else each request records that it found none.
     pub must_connect: bool,
+    /// Which part of the requests and of the cap is this thread's.
+    pub share: Share,
 }
 
 /// What the driver knows of a request before it is sent.
@@ -153,38 +164,53 @@ pub struct Ended {
 pub struct Running {
     /// What happens.
     pub events: Receiver<RunEvent>,
-    thread: std::thread::JoinHandle<()>,
+    threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl Running {
-    /// Waits for the thread's end; call it after [`RunEvent::Finished`].
+    /// Waits for the threads' end; call it after [`RunEvent::Finished`].
     pub fn join(self) {
         drop(self.events);
-        // A panic there has been told as `Broken`.
-        let _ = self.thread.join();
+        for thread in self.threads {
+            // A panic there has been told as `Broken`.
+            let _ = thread.join();
+        }
     }
 }
 
-/// Starts a round on a thread of its own.
+/// Starts a round on threads of its own, which share nothing while requests run.
 ///
 /// # Errors
-/// When the thread or its runtime cannot be made.
-pub fn start(job: Job, reach: Reach, stop: StopSignal) -> std::io::Result<Running> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// When a thread or its runtime cannot be made.
+pub fn start(job: &Job, threads: u32, reach: &Reach, stop: &StopSignal) -> std::io::Result<Running> {
+    let most = job.cap.map_or(u64::MAX, u64::from).min(job.requests.unwrap_or(u64::MAX));
+    let threads = u32::try_from(most).unwrap_or(u32::MAX).min(threads).max(1);
     let (tell, events) = channel();
-    let thread = std::thread::Builder::new().name("io".into()).spawn(move || {
-        let work = AssertUnwindSafe(|| {
-            let local = tokio::task::LocalSet::new();
-            local.block_on(&runtime, drive(job, reach, stop, tell.clone()));
-        });
-        if let Err(panic) = catch_unwind(work) {
-            // By now the tasks are gone, and each has accounted for its request.
-            let _ = tell.send(RunEvent::Broken(words_of(panic.as_ref())));
-        }
-        // The other end may have gone; then nobody waits for this.
-        let _ = tell.send(RunEvent::Finished);
-    })?;
-    Ok(Running { events, thread })
+    let runtimes = (0..threads).map(|_| tokio::runtime::Builder::new_current_thread().enable_all().build());
+    let runtimes = runtimes.collect::<std::io::Result<Vec<_>>>()?;
+    let (begin, running) = (Arc::new(Start::of(threads)), Arc::new(AtomicU32::new(threads)));
+    let mut running_threads = Vec::new();
+    for (thread, runtime) in (0..).zip(runtimes) {
+        let job = Job { share: Share { thread, threads }, ..job.clone() };
+        let (reach, stop, tell, begin) = (reach.clone(), stop.clone(), tell.clone(), Arc::clone(&begin));
+        let running = Arc::clone(&running);
+        let work = move || {
+            let work = AssertUnwindSafe(|| {
+                let local = tokio::task::LocalSet::new();
+                local.block_on(&runtime, drive(job, reach, stop, tell.clone(), &begin));
+            });
+            if let Err(panic) = catch_unwind(work) {
+                // By now the tasks are gone, and each has accounted for its request.
+                let _ = tell.send(RunEvent::Broken(words_of(panic.as_ref())));
+            }
+            if running.fetch_sub(1, Ordering::AcqRel) == 1 {
+                // The other end may have gone; then nobody waits for this.
+                let _ = tell.send(RunEvent::Finished);
+            }
+        };
+        running_threads.push(std::thread::Builder::new().name(format!("io-{thread}")).spawn(work)?);
+    }
+    Ok(Running { events, threads: running_threads })
 }
 
 fn words_of(panic: &(dyn Any + Send)) -> String {
@@ -235,7 +261,7 @@ impl Round {
     }
 }
 
-async fn drive(mut job: Job, reach: Reach, stop: StopSignal, tell: Sender<RunEvent>) {
+async fn drive(job: Job, reach: Reach, stop: StopSignal, tell: Sender<RunEvent>, begin: &Start) {
     let timer = match Timer::start() {
         Ok(timer) => timer,
         Err(error) => {
@@ -246,19 +272,22 @@ async fn drive(mut job: Job, reach: Reach, stop: StopSignal, tell: Sender<RunEve
             return;
         }
     };
+    // The others wait at most as long as this thread may take to connect.
+    let limit = reach.connect_limit + Duration::from_secs(10);
     let round = Rc::new(Round::new(Arc::clone(&job.items), reach, timer, stop, tell));
+    let share = |all: u64| job.share.of(all);
     let ahead = match (job.cap, job.requests) {
-        (Some(cap), Some(requests)) => requests.min(u64::from(cap)),
-        (Some(cap), None) => u64::from(cap),
-        (None, requests) => requests.unwrap_or(OPEN_LOOP_AHEAD).min(OPEN_LOOP_AHEAD),
+        (Some(cap), Some(requests)) => share(requests).min(share(u64::from(cap))),
+        (Some(cap), None) => share(u64::from(cap)),
+        (None, requests) => share(requests.unwrap_or(OPEN_LOOP_AHEAD).min(OPEN_LOOP_AHEAD)),
     };
-    if let Err(error) = open_ahead(&round, ahead).await
-        && job.must_connect
-    {
-        round.tell(RunEvent::NoServer(error));
-        return;
+    let opened = open_ahead(&round, ahead).await;
+    let start_ns = begin.meet(opened.is_ok(), START_DELAY_NS, limit);
+    match (start_ns, opened) {
+        (Some(start_ns), _) => dispatch::dispatch(&round, &job, start_ns).await,
+        (None, Err(error)) if job.must_connect => round.tell(RunEvent::NoServer(error)),
+        (None, _) => dispatch::dispatch(&round, &job, stamp::now_ns() + START_DELAY_NS).await,
     }
-    dispatch::dispatch(&round, &mut job).await;
 }
 
 /// The first connection alone: if it fails there is no server. The rest at once, in bounded numbers; one of them that

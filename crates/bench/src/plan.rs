@@ -170,6 +170,8 @@ pub struct Plan {
     pub burstiness: f64,
     /// What happens over the cap.
     pub over_cap: OverCap,
+    /// Threads that send and receive.
+    pub threads: u32,
     /// Stop sending after so many seconds.
     pub duration_s: Option<f64>,
     /// Rounds before.
@@ -254,6 +256,7 @@ impl Plan {
             request_rate: args.request_rate.filter(|_| schedule != Schedule::ClosedLoop),
             burstiness: args.burstiness.unwrap_or(1.0),
             over_cap: args.over_cap,
+            threads: args.threads,
             duration_s: args.duration.map(|given| seconds(given, "--duration")).transpose()?,
             warmup: args.warmup,
             rounds: args.num_rounds,

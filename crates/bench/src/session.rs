@@ -2,7 +2,7 @@
 
 use crate::arrival;
 use crate::counting::Asked;
-use crate::driver::{Job, Reach};
+use crate::driver::{Job, Reach, Share};
 use crate::hints;
 use crate::net::ConnectError;
 use crate::plan::{Access, Plan, Schedule};
@@ -223,7 +223,8 @@ impl Session {
             phase,
             round,
             requests,
-            offsets_ns: None,
+            schedule: None,
+            share: Share::WHOLE,
             cap,
             over_cap: self.plan.over_cap,
             duration: None,
@@ -236,7 +237,8 @@ impl Session {
     fn scheduled(&self, mut job: Job, stream: u64) -> Job {
         if let (Schedule::OpenLoop { arrivals }, Some(rate)) = (self.plan.schedule, self.plan.request_rate) {
             let seed = self.plan.seed.wrapping_add(stream.wrapping_mul(0x9e37_79b9));
-            job.offsets_ns = Some(Box::new(arrival::offsets_ns(arrivals, rate, self.plan.burstiness, seed)));
+            let shape = self.plan.burstiness;
+            job.schedule = Some(Arc::new(move || Box::new(arrival::offsets_ns(arrivals, rate, shape, seed))));
         }
         job.duration = self.plan.duration_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         job

@@ -173,6 +173,10 @@ pub struct RunArgs {
     /// What happens to an arrival when the cap is reached: it waits (its wait is recorded), or is recorded as not sent
     #[arg(long, value_enum, default_value_t = OverCap::Wait, help_heading = "Load")]
     pub over_cap: OverCap,
+    /// Threads that send and receive, each with its part of the requests; one is enough for tens of thousands of events a
+    /// second
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256), help_heading = "Load")]
+    pub threads: u32,
     /// Stop sending after this many seconds (also 90s, 5m, 2h)
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Load")]
     pub duration: Option<f64>,

@@ -11,21 +11,23 @@ use tokio::task::JoinSet;
 
 /// A connection is made ready this long before its request is to be sent.
 const LEAD_NS: u64 = 100_000_000;
-/// How long after the last connection is ready a round begins.
-const START_DELAY_NS: u64 = 5_000_000;
 
-/// Sends a round, from its first request to the end of its last.
-pub(super) async fn dispatch(round: &Rc<Round>, job: &mut Job) {
-    let start_ns = stamp::now_ns() + START_DELAY_NS;
+/// Sends this thread's share of a round, from its first request to the end of its last.
+pub(super) async fn dispatch(round: &Rc<Round>, job: &Job, start_ns: u64) {
     let mut end = End::of(round, job.duration.map(|duration| start_ns + duration.as_nanos() as u64));
-    let room = job.cap.map(|cap| Arc::new(Semaphore::new(cap as usize)));
+    let room = job.cap.map(|cap| Arc::new(Semaphore::new(job.share.of(u64::from(cap)) as usize)));
+    let mut offsets = job.schedule.as_ref().map(|offsets_ns| offsets_ns());
     let mut tasks = JoinSet::new();
-    let mut number = 0u64;
-    while job.requests.is_none_or(|requests| number < requests) {
+    let mut numbers = 0u64..job.requests.unwrap_or(u64::MAX);
+    // The schedule is all threads' own: the gaps of others' requests pass too.
+    while let Some((number, offset)) = numbers.next().map(|number| (number, offsets.as_mut().and_then(Iterator::next)))
+    {
+        if !job.share.has(number) {
+            continue;
+        }
         // Ended tasks are let go, so that a long run does not gather them. One that panicked has accounted for its
         // request.
         while tasks.try_join_next().is_some() {}
-        let offset = job.offsets_ns.as_mut().and_then(Iterator::next);
         let mut planned = plan(job, number, start_ns + offset.unwrap_or(0));
         if end.is_past(offset.map_or_else(stamp::now_ns, |_| planned.intended_ns)) {
             break;
@@ -55,7 +57,6 @@ pub(super) async fn dispatch(round: &Rc<Round>, job: &mut Job) {
             Admitted::Stopped if job.requests.is_none() => break,
             Admitted::Stopped => unsent(round, planned, "the run was stopped".into()),
         }
-        number += 1;
     }
     while tasks.join_next().await.is_some() {}
 }
@@ -79,7 +80,7 @@ fn unsent(round: &Round, planned: Planned, reason: String) {
 /// one request that was due.
 fn give_up(round: &Round, job: &Job, number: u64, start_ns: u64, refusals: u32) {
     round.tell(RunEvent::GaveUp { refusals });
-    for left in number..job.requests.unwrap_or(number + 1) {
+    for left in (number..job.requests.unwrap_or(number + 1)).filter(|left| job.share.has(*left)) {
         let reason = "connections were refused one after the other until nothing more was sent".into();
         unsent(round, plan(job, left, start_ns), reason);
     }

@@ -30,11 +30,12 @@ pub(super) fn job(requests: Option<u64>, cap: Option<u32>) -> Job {
         phase: Phase::Measured,
         round: 0,
         requests,
-        offsets_ns: None,
+        schedule: None,
         cap,
         over_cap: OverCap::Wait,
         duration: None,
         must_connect: true,
+        share: Share::WHOLE,
     }
 }
 
@@ -52,7 +53,7 @@ pub(super) fn on_a_thread<T>(work: impl Future<Output = T>) -> T {
 /// Runs a job to its end: how each request ended by its number, and what else was told.
 fn run(job: Job, reach: Reach) -> (Vec<(u64, Outcome)>, Vec<String>) {
     let (_stopper, stop) = crate::stop::Stopper::new();
-    let running = start(job, reach, stop).unwrap();
+    let running = start(&job, 1, &reach, &stop).unwrap();
     let (mut ended, mut told) = (Vec::new(), Vec::new());
     loop {
         match running.events.recv_timeout(Duration::from_secs(60)).expect("it comes to its end") {
@@ -74,8 +75,9 @@ fn a_panic_on_the_io_thread_is_told_and_loses_no_request() {
     let (reach, _server) = reach();
     let mut job = job(Some(3), None);
     // Two are on their way, the third's time cannot be told.
-    let offsets = [0, 1, 150_000_000].into_iter().chain(std::iter::once_with(|| panic!("no more times")));
-    job.offsets_ns = Some(Box::new(offsets));
+    job.schedule = Some(Arc::new(|| {
+        Box::new([0, 1, 150_000_000].into_iter().chain(std::iter::once_with(|| panic!("no more times"))))
+    }));
     job.requests = Some(4);
     let (ended, told) = run(job, reach);
     assert_eq!(told, ["broken: no more times"]);
@@ -118,4 +120,29 @@ fn an_item_that_is_not_there_is_no_lost_request() {
     job.items = [].into();
     let (ended, _) = run(job, reach);
     assert_eq!(ended.len(), 2);
+}
+
+#[test]
+fn threads_share_the_requests_and_the_cap() {
+    let (reach, server) = reach();
+    drop(server);
+    let (_stopper, stop) = crate::stop::Stopper::new();
+    let mut job = job(Some(7), Some(5));
+    job.must_connect = false;
+    let running = start(&job, 3, &reach, &stop).unwrap();
+    assert_eq!(running.threads.len(), 3);
+    let mut ended: Vec<u64> = Vec::new();
+    while let RunEvent::Ended(end) = running.events.recv_timeout(Duration::from_secs(60)).unwrap() {
+        ended.push(end.planned.index);
+    }
+    running.join();
+    ended.sort_unstable();
+    assert_eq!(ended, (0..7).collect::<Vec<_>>());
+    // More threads than requests at once have nothing to do.
+    assert_eq!(start(&job, 64, &reach, &stop).unwrap().threads.len(), 5);
+    job.must_connect = true;
+    let running = start(&job, 2, &reach, &stop).unwrap();
+    let told: Vec<RunEvent> =
+        std::iter::from_fn(|| running.events.recv_timeout(Duration::from_secs(60)).ok()).collect();
+    assert!(matches!(told[..], [RunEvent::NoServer(_), RunEvent::NoServer(_), RunEvent::Finished]));
 }

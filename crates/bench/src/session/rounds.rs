@@ -20,7 +20,9 @@ impl Session {
         };
         let (items, phase, from) = (Arc::clone(&job.items), job.phase, self.records.len());
         self.view.begin(title, job.requests, job.duration);
-        let running = driver::start(job, self.reach.clone(), self.stop.clone())
+        // One request after the other needs one thread.
+        let threads = if phase == Phase::Measured || phase == Phase::Warmup { self.plan.threads } else { 1 };
+        let running = driver::start(&job, threads, &self.reach, &self.stop)
             .map_err(|error| Failure::server(error.to_string()))?;
         let mut no_server_error: Option<ConnectError> = None;
         let mut broken: Option<String> = None;

@@ -168,3 +168,21 @@ fn a_thousand_streams_at_once() {
     assert_eq!(run.line("Successful requests:"), "1000");
     assert_eq!(records.iter().map(|record| record.in_flight).max(), Some(1000));
 }
+
+#[test]
+fn threads_send_everything_once_under_one_cap() {
+    let words = "--batch_size 6 --num-prompts 40 --num_rounds 2 --threads 2";
+    let (run, records) = text_run(stream(|reply| reply.tokens = 3), words);
+    let run = run.expect(0);
+    // The first request, and 40 in each round.
+    assert_eq!((records.len(), run.line("Successful requests:").as_str()), (81, "80"));
+    assert!(records.iter().map(|record| record.in_flight).max().unwrap() <= 6);
+    let mut indices: Vec<u64> = run.measured().iter().map(|record| record.index).collect();
+    indices.sort_unstable();
+    assert_eq!(indices, (1..81).collect::<Vec<_>>());
+    let words = "--request-rate 200 --num-prompts 40 --arrivals constant --threads 3";
+    let (run, _) = text_run(stream(|reply| reply.tokens = 3), words);
+    let mut intended: Vec<u64> = run.expect(0).measured().iter().map(|record| record.intended_ns).collect();
+    intended.sort_unstable();
+    assert!(intended.windows(2).all(|pair| pair[1] - pair[0] == 5_000_000), "{intended:?}");
+}

@@ -59,7 +59,7 @@ pub struct ClientVerdict {
     pub send_lateness_ms_p99: Option<f64>,
     /// Token events that shared a read with the token event before them, of all.
     pub coalesced: Option<f64>,
-    /// Processor time of the client by time: 1 is a core's whole work.
+    /// Processor time of the client by time and thread (`--threads`): 1 is a core's whole work.
     pub cpu_share: Option<f64>,
     /// How often the system took a core away from the client.
     pub involuntary_switches: Option<u64>,
@@ -96,6 +96,7 @@ impl ClientVerdict {
         let tokens: usize = complete.iter().map(|line| line.tokens.len()).sum();
         let footer = log.footer.as_ref();
         let cpu_s = footer.and_then(|footer| footer.client_cpu_ns).map(|ns| ns as f64 / 1e9);
+        let threads = log.header.plan["threads"].as_u64().unwrap_or(1).max(1) as f64;
         let read_lag_us_p99 = p99(&lags);
         let mut verdict = Self {
             state: ClientState::Unknown,
@@ -110,7 +111,7 @@ impl ClientVerdict {
             cpu_share: cpu_s
                 .zip(duration_s)
                 .filter(|(_, duration)| *duration > 0.0)
-                .map(|(cpu, duration)| cpu / duration),
+                .map(|(cpu, duration)| cpu / duration / threads),
             involuntary_switches: footer.and_then(|footer| footer.client_involuntary_switches),
             retransmits: footer.and_then(|footer| footer.tcp_retransmits),
             core_shared: false,
