@@ -1,1 +1,3 @@
 //! Qwen2-VL on the CPU: from a picture's bytes and a chat to tokens and their probabilities. It must not know HTTP.
+
+pub mod model;

@@ -1,0 +1,7 @@
+//! tmp
+#![expect(dead_code, reason = "tmp")]
+mod error;
+mod kernel;
+mod linear;
+mod threads;
+pub use error::Error;
