@@ -19,6 +19,8 @@ use super::Error;
 const FILE: &str = "config.json";
 /// No size in a configuration may be greater: products of three still fit 64 bits.
 const SIZE_MAX: usize = 1 << 20;
+/// Layers and blocks at most: the published 72B has 80.
+const LAYERS_MAX: usize = 4096;
 
 /// What a Qwen2-VL model is made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -176,7 +178,7 @@ fn check_kind(root: &Fields<'_>) -> Result<(), Error> {
 /// Refuses options of the language model that would change its answers.
 fn check_kind_of_text(text: &Fields<'_>) -> Result<(), Error> {
     text.one_of("hidden_act", &["silu"])?;
-    let layers = text.size("num_hidden_layers", SIZE_MAX)?;
+    let layers = text.size("num_hidden_layers", LAYERS_MAX)?;
     let windowed = text.flag("use_sliding_window")?.unwrap_or(false)
         && text.size_or("sliding_window", None, usize::MAX)?.is_some()
         && text.size_or("max_window_layers", Some(80), usize::MAX)?.is_some_and(|full| full < layers);
@@ -213,7 +215,7 @@ fn text_config(text: &Fields<'_>, root: &Fields<'_>) -> Result<TextConfig, Error
         vocab_size: text.size("vocab_size", 16 * SIZE_MAX)?,
         hidden_size,
         intermediate_size,
-        layers: text.size("num_hidden_layers", 4096)?,
+        layers: text.size("num_hidden_layers", LAYERS_MAX)?,
         heads,
         kv_heads,
         head_dim,
@@ -271,7 +273,7 @@ fn vision_config(root: &Fields<'_>, hidden_size: usize) -> Result<VisionConfig, 
         None => size("in_chans", 3)?,
     };
     let found = VisionConfig {
-        depth: vision.size_or("depth", Some(32), 4096)?.unwrap_or(32),
+        depth: vision.size_or("depth", Some(32), LAYERS_MAX)?.unwrap_or(32),
         embed_dim,
         heads,
         head_dim: embed_dim / heads,

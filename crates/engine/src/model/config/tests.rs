@@ -24,9 +24,9 @@ fn published() -> Value {
 fn with(changes: &[(&str, Value)]) -> Value {
     let mut config = published();
     for (path, value) in changes {
-        let (object, field) = path.rsplit_once('/').unwrap_or(("", path));
-        let object = config.pointer_mut(object).unwrap().as_object_mut().unwrap();
-        object.insert((*field).to_owned(), value.clone());
+        let (object, field) = path.split_once('/').map_or((String::new(), *path), |(o, field)| (format!("/{o}"), field));
+        let object = config.pointer_mut(&object).unwrap().as_object_mut().unwrap();
+        object.insert(field.to_owned(), value.clone());
     }
     config
 }
@@ -112,7 +112,7 @@ fn sizes_that_do_not_fit_are_refused_with_the_field() {
     check(&[("hidden_size", json!(3586))], "num_attention_heads is 28, but hidden_size (3586)");
     check(&[("num_hidden_layers", json!(0))], "num_hidden_layers is 0");
     check(&[("num_key_value_heads", json!(5))], "num_key_value_heads is 5");
-    check(&[("num_hidden_layers", json!(1e18))], "num_hidden_layers is 1e18");
+    check(&[("num_hidden_layers", json!(1e18))], "num_hidden_layers is 1e+18");
     check(&[("rope_scaling", json!({"type": "mrope", "mrope_section": [16, 24]}))], "rope_scaling.mrope_section is");
     check(&[("rope_scaling", json!({"mrope_section": [16, 24, 23]}))], "rope_scaling.mrope_section is");
     check(&[("vision_config/hidden_size", json!(1536))], "vision_config.hidden_size is 1536, but the language");
