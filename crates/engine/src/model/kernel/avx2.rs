@@ -13,7 +13,7 @@ use std::arch::x86_64::{
     _mm256_storeu_ps, _MM_HINT_T0,
 };
 
-use super::{Bf16Line, F32Line, RowState, Rows, Tile, Weights};
+use super::{Bf16Line, COLUMNS, F32Line, RowState, Rows, Tile, Weights};
 
 /// Sums of a call: two vectors of 8 columns for each row and panel.
 type Sums<const R: usize, const P: usize> = [[[__m256; 2]; P]; R];
@@ -42,7 +42,8 @@ pub(super) fn weigh(state: &mut RowState, scores: &mut [f32], valid: usize, scal
 
 #[target_feature(enable = "avx2,fma")]
 unsafe fn bf16<const R: usize, const P: usize>(tile: &mut Tile, x: Rows<'_>, w: &Weights<'_, Bf16Line>) {
-    let mut sums = load::<R, P>(tile);
+    // SAFETY: this function runs only where AVX2 is.
+    let mut sums = unsafe { load::<R, P>(tile) };
     let high = _mm256_set1_epi32(0xffff_0000_u32.cast_signed());
     let mut x_at = x.data.as_ptr();
     for segment in w.segments {
@@ -67,7 +68,8 @@ unsafe fn bf16<const R: usize, const P: usize>(tile: &mut Tile, x: Rows<'_>, w: 
             x_at = x_at.wrapping_add(2);
         }
     }
-    store(tile, &sums);
+    // SAFETY: as above.
+    unsafe { store(tile, sums) };
 }
 
 #[inline]
@@ -90,7 +92,8 @@ unsafe fn step<const R: usize, const P: usize>(
 
 #[target_feature(enable = "avx2,fma")]
 unsafe fn f32<const R: usize, const P: usize>(tile: &mut Tile, x: Rows<'_>, w: &Weights<'_, F32Line>) {
-    let mut sums = load::<R, P>(tile);
+    // SAFETY: this function runs only where AVX2 is.
+    let mut sums = unsafe { load::<R, P>(tile) };
     let mut x_at = x.data.as_ptr();
     for segment in w.segments {
         let mut line = segment.as_ptr().wrapping_add(w.offset).cast::<f32>();
@@ -113,29 +116,44 @@ unsafe fn f32<const R: usize, const P: usize>(tile: &mut Tile, x: Rows<'_>, w: &
             x_at = x_at.wrapping_add(1);
         }
     }
-    store(tile, &sums);
+    // SAFETY: as above.
+    unsafe { store(tile, sums) };
 }
 
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn load<const R: usize, const P: usize>(tile: &Tile) -> Sums<R, P> {
-    let mut sums = [[[_mm256_setzero_ps(); 2]; P]; R];
-    for (row, values) in sums.iter_mut().zip(tile) {
-        for (sum, values) in row.as_flattened_mut().iter_mut().zip(values.chunks_exact(8)) {
-            // SAFETY: a chunk has 8 values.
-            *sum = unsafe { _mm256_loadu_ps(values.as_ptr()) };
+/// The sums so far. Inlined without fail, because sums that are reached through a pointer would be written back to
+/// memory at every step.
+///
+/// # Safety
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn load<const R: usize, const P: usize>(tile: &Tile) -> Sums<R, P> {
+    // SAFETY: the caller answers for the processor; a chunk has 8 values.
+    unsafe {
+        let mut sums = [[[_mm256_setzero_ps(); 2]; P]; R];
+        for row in 0..R {
+            for panel in 0..P {
+                let values = tile[row].as_ptr().add(panel * COLUMNS);
+                sums[row][panel] = [_mm256_loadu_ps(values), _mm256_loadu_ps(values.add(8))];
+            }
         }
+        sums
     }
-    sums
 }
 
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn store<const R: usize, const P: usize>(tile: &mut Tile, sums: &Sums<R, P>) {
-    for (row, values) in sums.iter().zip(tile) {
-        for (sum, values) in row.as_flattened().iter().zip(values.chunks_exact_mut(8)) {
-            // SAFETY: a chunk has 8 values.
-            unsafe { _mm256_storeu_ps(values.as_mut_ptr(), *sum) };
+/// Puts the sums back; inlined for the same reason.
+///
+/// # Safety
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn store<const R: usize, const P: usize>(tile: &mut Tile, sums: Sums<R, P>) {
+    // SAFETY: as above.
+    unsafe {
+        for row in 0..R {
+            for panel in 0..P {
+                let values = tile[row].as_mut_ptr().add(panel * COLUMNS);
+                _mm256_storeu_ps(values, sums[row][panel][0]);
+                _mm256_storeu_ps(values.add(8), sums[row][panel][1]);
+            }
         }
     }
 }
