@@ -99,13 +99,8 @@ impl HeadShape {
     fn score<L: Line>(self, isa: Isa, queries: &[f32], blocks: &[&[L]], scores: &mut [f32]) {
         let rows = queries.len() / self.head_dim;
         for (number, block) in blocks.iter().enumerate() {
-            let keys = Weights {
-                segments: &[*block],
-                offset: 0,
-                lines: self.key_lines::<L>(),
-                stride: 1,
-                panel_stride: 0,
-            };
+            let keys =
+                Weights { segments: &[*block], offset: 0, lines: self.key_lines::<L>(), stride: 1, panel_stride: 0 };
             for (row, count) in row_tiles(rows) {
                 let mut tile = ZERO_TILE;
                 let queries = Rows { data: &queries[row * self.head_dim..], stride: self.head_dim };

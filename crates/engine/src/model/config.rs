@@ -127,8 +127,8 @@ impl ModelConfig {
     /// [`Error::Json`] if it is no JSON object, [`Error::Unsupported`] for another architecture, a quantised
     /// checkpoint or an option that the engine has not, [`Error::Setting`] for sizes that are missing or do not fit.
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        let object: Map<String, Value> = serde_json::from_str(text)
-            .map_err(|error| Error::Json { path: FILE.into(), reason: error.to_string() })?;
+        let object: Map<String, Value> =
+            serde_json::from_str(text).map_err(|error| Error::Json { path: FILE.into(), reason: error.to_string() })?;
         Self::from_object(&object)
     }
 
@@ -197,10 +197,10 @@ fn text_config(text: &Fields<'_>, root: &Fields<'_>) -> Result<TextConfig, Error
     let hidden_size = text.size("hidden_size", SIZE_MAX)?;
     let heads = text.size("num_attention_heads", SIZE_MAX)?;
     let kv_heads = text.size_or("num_key_value_heads", Some(heads), SIZE_MAX)?.unwrap_or(heads);
-    text.check("num_attention_heads", hidden_size % (2 * heads) == 0, || {
+    text.check("num_attention_heads", hidden_size.is_multiple_of(2 * heads), || {
         format!("hidden_size ({hidden_size}) must be an even multiple of it")
     })?;
-    text.check("num_key_value_heads", heads % kv_heads == 0, || {
+    text.check("num_key_value_heads", heads.is_multiple_of(kv_heads), || {
         format!("num_attention_heads ({heads}) must be a multiple of it")
     })?;
     let head_dim = hidden_size / heads;
@@ -208,7 +208,7 @@ fn text_config(text: &Fields<'_>, root: &Fields<'_>) -> Result<TextConfig, Error
         text.check("head_dim", stated == head_dim, || format!("hidden_size / num_attention_heads is {head_dim}"))?;
     }
     let intermediate_size = text.size("intermediate_size", SIZE_MAX)?;
-    text.check("intermediate_size", intermediate_size % 2 == 0, || "an even number is needed".to_owned())?;
+    text.check("intermediate_size", intermediate_size.is_multiple_of(2), || "an even number is needed".to_owned())?;
     let (rope_theta, mrope_section) = rope(text, head_dim)?;
     let eos = text.ids("eos_token_id")?;
     Ok(TextConfig {
@@ -263,7 +263,7 @@ fn vision_config(root: &Fields<'_>, hidden_size: usize) -> Result<VisionConfig, 
     let size = |field, default| vision.size_or(field, Some(default), SIZE_MAX).map(|size| size.unwrap_or(default));
     vision.one_of("hidden_act", &["quick_gelu"])?;
     let (embed_dim, heads) = (size("embed_dim", 1280)?, size("num_heads", 16)?);
-    vision.check("num_heads", embed_dim % (4 * heads) == 0, || {
+    vision.check("num_heads", embed_dim.is_multiple_of(4 * heads), || {
         format!("embed_dim ({embed_dim}) must be a multiple of four times it")
     })?;
     let width = size("hidden_size", 3584)?;
@@ -283,7 +283,7 @@ fn vision_config(root: &Fields<'_>, hidden_size: usize) -> Result<VisionConfig, 
         temporal_patch_size: vision.size_or("temporal_patch_size", Some(2), 64)?.unwrap_or(2),
         merge_size: vision.size_or("spatial_merge_size", Some(2), 64)?.unwrap_or(2),
     };
-    vision.check("patch_size", found.patch_values() % 2 == 0, || {
+    vision.check("patch_size", found.patch_values().is_multiple_of(2), || {
         "channels x frames x side x side must be even".to_owned()
     })?;
     Ok(found)

@@ -82,7 +82,9 @@ pub enum Error {
         expected: Vec<usize>,
     },
     /// A tensor has a number format that is not read.
-    #[error("tensor {name} in {path} has dtype {found}, but BF16, F16 or F32 is needed: quantised weights are not read")]
+    #[error(
+        "tensor {name} in {path} has dtype {found}, but BF16, F16 or F32 is needed: quantised weights are not read"
+    )]
     TensorDtype {
         /// The name.
         name: String,

@@ -1,10 +1,10 @@
 //! Keys and values of all layers, in blocks of 16 tokens that belong to nobody in particular: who may use which block is
 //! decided elsewhere. It must not know sequences.
 
+use super::Dtype;
 use super::attention::{BLOCK_TOKENS, HeadShape};
 use super::config::ModelConfig;
 use super::kernel::{Bf16Line, F32Line, Line};
-use super::Dtype;
 
 /// Memory for keys and values. A block takes memory from its first use on and keeps it.
 #[derive(Debug)]
@@ -107,7 +107,13 @@ impl<L: Line> Blocks<L> {
 
     /// Puts the key and the value of one head of a token into its slot. The first slot clears the block, so that nothing
     /// of an earlier user is left beside it: a weight of 0 would still carry an infinite value over.
-    pub(crate) fn put(&mut self, (layer, head): (usize, usize), (block, slot): (u32, usize), key: &[f32], value: &[f32]) {
+    pub(crate) fn put(
+        &mut self,
+        (layer, head): (usize, usize),
+        (block, slot): (u32, usize),
+        key: &[f32],
+        value: &[f32],
+    ) {
         let (span, shape) = (self.span(layer, head), self.shape.head);
         if let Some(lines) = self.blocks.get_mut(block as usize).and_then(|lines| lines.get_mut(span)) {
             if slot == 0 {

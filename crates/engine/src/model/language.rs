@@ -88,19 +88,19 @@ impl Language {
         }
     }
 
-    fn step<L: Line>(
-        &self,
-        compute: &Compute,
-        cache: &mut Blocks<L>,
-        chunks: &[Chunk<'_>],
-    ) -> Result<Logits, Error> {
+    fn step<L: Line>(&self, compute: &Compute, cache: &mut Blocks<L>, chunks: &[Chunk<'_>]) -> Result<Logits, Error> {
         if cache.shape() != self.cache_shape {
             return Err(foreign_cache());
         }
         check(chunks, &self.config, cache)?;
         for chunk in chunks {
             let end = (chunk.cached + chunk.ids.len()).div_ceil(BLOCK_TOKENS);
-            chunk.block_table.iter().take(end).skip(chunk.cached / BLOCK_TOKENS).for_each(|block| cache.reserve(*block));
+            chunk
+                .block_table
+                .iter()
+                .take(end)
+                .skip(chunk.cached / BLOCK_TOKENS)
+                .for_each(|block| cache.reserve(*block));
         }
         let positions = chunks.iter().flat_map(|chunk| chunk.positions.iter().copied());
         let angles = Angles::of_tokens(&self.config, positions);
@@ -162,9 +162,9 @@ impl Language {
 
     fn remember<L: Line>(&self, cache: &mut Blocks<L>, chunks: &[Chunk<'_>], layer: usize, qkv: &[f32]) {
         let (dim, kv_heads) = (self.config.head_dim, self.config.kv_heads);
-        let tokens = chunks.iter().flat_map(|chunk| {
-            (0..chunk.ids.len()).map(|token| place(chunk.block_table, chunk.cached + token))
-        });
+        let tokens = chunks
+            .iter()
+            .flat_map(|chunk| (0..chunk.ids.len()).map(|token| place(chunk.block_table, chunk.cached + token)));
         for (at, qkv) in tokens.zip(qkv.chunks(self.qkv_width())) {
             for head in 0..kv_heads {
                 let part = |which: usize| &qkv[self.config.hidden_size + (which * kv_heads + head) * dim..][..dim];

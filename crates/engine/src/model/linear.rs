@@ -274,7 +274,8 @@ mod tests {
                 let y = linear.apply(Isa::detect(), &pool(2), &x);
                 for (row, output) in (0..rows).flat_map(|row| (0..outputs).map(move |output| (row, output))) {
                     let x = &x[row * inputs..(row + 1) * inputs];
-                    let products = x.iter().enumerate().map(|(i, x)| f64::from(*x) * f64::from(Waves.weight(output, i)));
+                    let products =
+                        x.iter().enumerate().map(|(i, x)| f64::from(*x) * f64::from(Waves.weight(output, i)));
                     let expected = products.sum::<f64>() + f64::from(bias[output]);
                     let found = f64::from(y[row * outputs + output]);
                     assert!((found - expected).abs() < 2e-4, "{outputs}x{inputs} {row} {output}: {found} {expected}");

@@ -114,13 +114,12 @@ impl Vision {
         let merge = self.config.merge_size as u32;
         let count = u64::from(grid.t) * u64::from(grid.h) * u64::from(grid.w);
         let values = self.config.patch_values();
-        let refuse = |allowed: String| {
-            Err(Error::Patches { grid: [grid.t, grid.h, grid.w], found: patches.len(), allowed })
-        };
+        let refuse =
+            |allowed: String| Err(Error::Patches { grid: [grid.t, grid.h, grid.w], found: patches.len(), allowed });
         if grid.t != 1 {
             return refuse("one frame is needed: video is not supported".to_owned());
         }
-        if count == 0 || count > PATCHES_MAX || grid.h % merge != 0 || grid.w % merge != 0 {
+        if count == 0 || count > PATCHES_MAX || ![grid.h, grid.w].iter().all(|side| side.is_multiple_of(merge)) {
             return refuse(format!("rows and columns must be multiples of {merge}, and at most {PATCHES_MAX} patches"));
         }
         if patches.len() as u64 != count * values as u64 {

@@ -107,7 +107,8 @@ pub(crate) struct Prompt {
 impl Prompt {
     /// The pictures that fall into `from..to`.
     pub(crate) fn placed(&self, from: usize, to: usize) -> Vec<Placed<'_>> {
-        let mut starts = (0..self.ids.len()).filter(|at| self.ids[*at] == IMAGE && (*at == 0 || self.ids[at - 1] != IMAGE));
+        let mut starts =
+            (0..self.ids.len()).filter(|at| self.ids[*at] == IMAGE && (*at == 0 || self.ids[at - 1] != IMAGE));
         let mut found = Vec::new();
         for features in &self.pictures {
             let start = starts.next().unwrap();

@@ -65,7 +65,8 @@ impl<'a> Fields<'a> {
 
     /// A finite number over 0, else `default`.
     pub(crate) fn positive(&self, field: &str, default: f64) -> Result<f64, Error> {
-        let found = self.read(field, "a number over 0 is needed", |value| value.as_f64().filter(|number| *number > 0.0))?;
+        let found =
+            self.read(field, "a number over 0 is needed", |value| value.as_f64().filter(|number| *number > 0.0))?;
         Ok(found.unwrap_or(default))
     }
 
@@ -116,7 +117,12 @@ impl<'a> Fields<'a> {
         self.object.get(field).filter(|value| !value.is_null())
     }
 
-    fn read<T>(&self, field: &str, allowed: &str, take: impl FnOnce(&'a Value) -> Option<T>) -> Result<Option<T>, Error> {
+    fn read<T>(
+        &self,
+        field: &str,
+        allowed: &str,
+        take: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
         self.get(field).map(|value| take(value).ok_or_else(|| self.refuse(field, allowed.to_owned()))).transpose()
     }
 }

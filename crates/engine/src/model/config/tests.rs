@@ -24,7 +24,8 @@ fn published() -> Value {
 fn with(changes: &[(&str, Value)]) -> Value {
     let mut config = published();
     for (path, value) in changes {
-        let (object, field) = path.split_once('/').map_or((String::new(), *path), |(o, field)| (format!("/{o}"), field));
+        let (object, field) =
+            path.split_once('/').map_or((String::new(), *path), |(o, field)| (format!("/{o}"), field));
         let object = config.pointer_mut(&object).unwrap().as_object_mut().unwrap();
         object.insert(field.to_owned(), value.clone());
     }

@@ -6,11 +6,16 @@
               this path on a processor without them, and `Isa::multiply` asserts that `x` and each segment of `w` reach \
               beyond the last value that is read here."
 )]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "Loops over the constant numbers of rows and panels index several arrays and pointers alike, and are \
+              unrolled so that each sum is a register."
+)]
 
 use std::arch::x86_64::{
-    __m256, __m256i, _mm_prefetch, _mm256_and_si256, _mm256_broadcast_ss, _mm256_castsi256_ps, _mm256_fmadd_ps,
-    _mm256_load_ps, _mm256_load_si256, _mm256_loadu_ps, _mm256_set1_epi32, _mm256_setzero_ps, _mm256_slli_epi32,
-    _mm256_storeu_ps, _MM_HINT_T0,
+    __m256, __m256i, _MM_HINT_T0, _mm_prefetch, _mm256_and_si256, _mm256_broadcast_ss, _mm256_castsi256_ps,
+    _mm256_fmadd_ps, _mm256_load_ps, _mm256_load_si256, _mm256_loadu_ps, _mm256_set1_epi32, _mm256_setzero_ps,
+    _mm256_slli_epi32, _mm256_storeu_ps,
 };
 
 use super::{Bf16Line, COLUMNS, F32Line, RowState, Rows, Tile, Weights};

@@ -25,21 +25,19 @@ impl RowState {
     pub(crate) fn weigh(&mut self, scores: &mut [f32], valid: usize, scale: f32) -> f32 {
         let mut tops = [f32::NEG_INFINITY; COLUMNS];
         for (panel, scores) in scores.chunks_exact_mut(COLUMNS).enumerate() {
-            for column in 0..COLUMNS {
+            for (column, (score, top)) in scores.iter_mut().zip(&mut tops).enumerate() {
                 let seen = panel * COLUMNS + column < valid;
-                let score = if seen { scores[column] * scale } else { f32::NEG_INFINITY };
-                scores[column] = score;
-                tops[column] = if score > tops[column] { score } else { tops[column] };
+                *score = if seen { *score * scale } else { f32::NEG_INFINITY };
+                *top = if *score > *top { *score } else { *top };
             }
         }
         let top = tops.iter().fold(self.max, |top, score| if *score > top { *score } else { top });
         let factor = if top == self.max { 1.0 } else { exp(self.max - top) };
         self.sums = self.sums.map(|sum| sum * factor);
         for scores in scores.chunks_exact_mut(COLUMNS) {
-            for column in 0..COLUMNS {
-                let weight = exp(scores[column] - top);
-                scores[column] = weight;
-                self.sums[column] += weight;
+            for (score, sum) in scores.iter_mut().zip(&mut self.sums) {
+                *score = exp(*score - top);
+                *sum += *score;
             }
         }
         self.max = top;
