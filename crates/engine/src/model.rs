@@ -50,6 +50,18 @@ pub struct LoadOptions {
     pub dtype: Dtype,
     /// How many threads compute; as many as the process may run on if not given.
     pub threads: Option<NonZeroUsize>,
+    /// Which instructions compute.
+    pub instructions: Instructions,
+}
+
+/// Which instructions compute. The bits of an answer are the same on all machines that compute alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Instructions {
+    /// The fastest that the processor has.
+    #[default]
+    Fastest,
+    /// Those that every processor of the architecture has: slower, and the same everywhere.
+    Portable,
 }
 
 /// A Qwen2-VL model, ready to be asked.
@@ -74,7 +86,11 @@ impl Qwen2Vl {
         checkpoint.check_heads(&config)?;
         checkpoint.check_extent()?;
         let threads = Threads::new(options.threads).map_err(Error::Threads)?;
-        let compute = Compute { isa: Isa::detect(), threads, dtype: options.dtype };
+        let isa = match options.instructions {
+            Instructions::Fastest => Isa::detect(),
+            Instructions::Portable => Isa::PORTABLE,
+        };
+        let compute = Compute { isa, threads, dtype: options.dtype };
         let mut loader = Loader::new(&compute, &checkpoint, &config, &mut progress);
         let vision = Vision::load(&mut loader, &config)?;
         let language = Language::load(&mut loader, &config)?;

@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use engine::model::{BLOCK_TOKENS, Chunk, Dtype, ImageFeatures, KvCache, LoadOptions, Logits, Placed, Qwen2Vl};
+use engine::model::{
+    BLOCK_TOKENS, Chunk, Dtype, ImageFeatures, Instructions, KvCache, LoadOptions, Logits, Placed, Qwen2Vl,
+};
 use geometry::Grid;
 use safetensors::SafeTensors;
 
@@ -26,7 +28,7 @@ pub(crate) fn folder() -> PathBuf {
 }
 
 pub(crate) fn load(folder: &Path, dtype: Dtype, threads: usize) -> Qwen2Vl {
-    let options = LoadOptions { dtype, threads: NonZeroUsize::new(threads) };
+    let options = LoadOptions { dtype, threads: NonZeroUsize::new(threads), instructions: Instructions::Fastest };
     Qwen2Vl::load(folder, &options, |_| ()).unwrap()
 }
 

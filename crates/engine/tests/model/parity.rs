@@ -1,6 +1,6 @@
 //! float32 against transformers float32 with eager attention: tolerances are those that the real vLLM keeps within.
 
-use engine::model::{Dtype, KvCache};
+use engine::model::{Dtype, Instructions, KvCache, LoadOptions, Qwen2Vl};
 
 use super::golden::{CASES, Goldens, Sequence, best, folder, load, logprobs};
 
@@ -28,15 +28,28 @@ fn pictures_become_the_same_tokens() {
 
 #[test]
 fn greedy_answers_are_the_same_over_128_tokens() {
-    let (goldens, model) = (Goldens::read(), load(&folder(), Dtype::Float32, 2));
-    for case in CASES {
-        let prompt = goldens.prompt(&model, case);
+    check_greedy(&load(&folder(), Dtype::Float32, 2), &CASES);
+}
+
+/// The path of processors without AVX2 gives the same answers, though not the same bits.
+#[test]
+fn portable_instructions_give_the_same_answers() {
+    let options = LoadOptions { dtype: Dtype::Float32, threads: None, instructions: Instructions::Portable };
+    let model = Qwen2Vl::load(&folder(), &options, |_| ()).unwrap();
+    assert_eq!(model.instructions(), "portable");
+    check_greedy(&model, &["text_long", "strip_2000x10", "two_images"]);
+}
+
+fn check_greedy(model: &Qwen2Vl, cases: &[&str]) {
+    let goldens = Goldens::read();
+    for case in cases {
+        let prompt = goldens.prompt(model, case);
         let tokens = goldens.u32s(&format!("{case}/tokens"));
         let top_ids = goldens.u32s(&format!("{case}/top_ids"));
         let top_logprobs = goldens.f32s(&format!("{case}/top_logprobs"));
         let mut cache = KvCache::new(model.config(), 20, model.dtype());
         let mut sequence = Sequence::new(&prompt, tokens.len(), 0);
-        let mut logits = sequence.prefill(&model, &mut cache, usize::MAX / 2);
+        let mut logits = sequence.prefill(model, &mut cache, usize::MAX / 2);
         let first = distance(&logprobs(&logits), &goldens.f32s(&format!("{case}/first_logprobs")));
         assert!(first <= LOGPROB_MAX, "{case}: {first}");
         for (step, token) in tokens.iter().enumerate() {
@@ -45,7 +58,7 @@ fn greedy_answers_are_the_same_over_128_tokens() {
             let found: Vec<f32> = top_ids[step * 8..step * 8 + 8].iter().map(|id| all[*id as usize]).collect();
             let distance = distance(&found, &top_logprobs[step * 8..step * 8 + 8]);
             assert!(distance <= LOGPROB_MAX, "{case}, step {step}: {distance}");
-            logits = sequence.decode(&model, &mut cache, *token);
+            logits = sequence.decode(model, &mut cache, *token);
         }
     }
 }
