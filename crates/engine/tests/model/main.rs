@@ -1,0 +1,7 @@
+//! The model against Hugging Face transformers, and against itself where answers must be equal to the bit.
+
+mod checkpoints;
+mod golden;
+mod parity;
+mod refusals;
+mod same_bits;
