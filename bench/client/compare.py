@@ -16,6 +16,9 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
+# No caches of compiled scripts beside them in the tree.
+sys.dont_write_bytecode = True
+
 import table
 from processes import Background, run
 from tools import TOOLS, Job

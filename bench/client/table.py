@@ -17,7 +17,7 @@ CASES = {
     "rate": "{}, back to back",
 }
 FIGURES = (
-    "ttft_us.mean", "ttft_us.p50", "ttft_us.p99", "tpot_us.mean", "itl_us.mean", "itl_us.p99", "cpu_s", "cpu_us_per_event",
+    "ttft_us.mean", "ttft_us.p50", "ttft_us.p99", "tpot_us.mean", "itl_us.mean", "itl_us.p99", "shared_reads", "cpu_s", "cpu_us_per_event",
     "cpu_loading_us_per_event", "rss_mb", "processes", "start_ms", "burst_ms", "events_per_s", "events_per_cpu_s",
 )
 HEAD = (
@@ -149,6 +149,8 @@ def _lacks(middles):
         what = f"{NAMES[row['tool']]}{CLOCKS[row['clock']]}, {CASES[row['case']].format(row['streams'])}"
         if row["failed"]:
             yield f"\n{what}: {row['failed']} of {row['failed'] + row['runs']} runs failed and are left out."
+        if row["case"] == "burst" and (row["shared_reads"] or 0) > 0.01:
+            yield f"\n{what}: {row['shared_reads']:.0%} of the events shared a read with the one before: the core was taken away."
         if row["runs"] and row["requests"] < row["streams"]:
             yield f"\n{what}: only {row['requests']} of {row['streams']} requests could be compared."
 

@@ -71,7 +71,7 @@ class Ours:
                 if row["type"] == "request" and row["phase"] == "measured":
                     # With an image, TTFT net of upload: from the last byte handed to the kernel.
                     start_ns = row["body_sent_ns" if row["images"] else "sent_ns"]
-                    yield of_times(by_number[row["index"]], start_ns, list(token_times(row["events"], clock)))
+                    yield of_times(by_number[row["index"]], start_ns, token_times(row["events"], clock))
 
     def verdict(self, job):
         """What the client says of its own figures."""
@@ -190,9 +190,14 @@ def of_times(record, start_ns, times):
 
 
 def token_times(events, clock):
-    """When each token event came, ns from the origin of the run (schema/run.schema.json)."""
-    now_ns = 0
+    """When each token event came, ns from the origin of the run (schema/run.schema.json). By the kernel's clock only where
+    it told the time of every one, as vlm-benchmark itself has it."""
+    now_ns, times, lags = 0, [], []
     for kind, step_ns, lag_ns in zip(events["kinds"], events["user_ns"], events["lag_ns"]):
         now_ns += step_ns
         if kind in "tegk":
-            yield now_ns - (lag_ns or 0) if clock == "kernel" else now_ns
+            times.append(now_ns)
+            lags.append(lag_ns)
+    if clock == "kernel" and None not in lags:
+        return [time - lag for time, lag in zip(times, lags)]
+    return times

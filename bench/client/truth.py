@@ -61,7 +61,7 @@ def token_writes(record):
 
 
 def errors(reported):
-    """Reported less true, µs: a summary of TTFT, TPOT and of every gap."""
+    """Reported less true, µs: a summary of TTFT, TPOT and of every gap; and the share of gaps reported as nothing at all."""
     ttft, tpot, gaps = [], [], []
     for request in reported:
         writes = token_writes(request.record)
@@ -73,7 +73,9 @@ def errors(reported):
             if len(true) != len(request.gaps_ns):
                 raise ValueError(f"{len(true)} gaps written, {len(request.gaps_ns)} reported")
             gaps += [abs(gap - was) / 1e3 for gap, was in zip(request.gaps_ns, true)]
-    return {"ttft_us": spread(ttft), "tpot_us": spread(tpot), "itl_us": spread(gaps)}
+    told = [gap for request in reported for gap in request.gaps_ns or []]
+    shared = sum(gap == 0 for gap in told) / len(told) if told else None
+    return {"ttft_us": spread(ttft), "tpot_us": spread(tpot), "itl_us": spread(gaps), "shared_reads": shared}
 
 
 def spread(values):
