@@ -6,12 +6,15 @@
 #
 # VLLM_VENV=DIR    use an environment that already has vLLM's `vllm bench serve` instead of installing one
 # TOKENIZER=DIR    use a tokenizer folder that is already there
-# PYTHON=PATH      Python 3.10 to 3.12 for the environments (default python3.12)
+# PYTHON=PATH      the Python for the environments; default python3.12, for which vLLM was tried, else another that is there
 set -euo pipefail
 vllm_version=0.32.0 aiperf_version=0.13.0 guidellm_version=0.8.1
 
 folder=${1:?usage: setup.sh FOLDER}
-python=${PYTHON:-python3.12}
+for python in ${PYTHON:-python3.12 python3.11 python3}; do
+  # A version manager's stub may be there without a Python behind it.
+  "$python" -c '' 2> /dev/null && break
+done
 mkdir -p "$folder"
 cd "$folder"
 
@@ -51,6 +54,7 @@ tokenizer() {
   plot/bin/pip download -q --no-deps -d vocabulary dashscope==2.0.2
   plot/bin/python -m zipfile -e vocabulary/dashscope-2.0.2-*.whl vocabulary
   vllm/bin/python - vocabulary/dashscope/resources/qwen.tiktoken tokenizer <<'PY'
+import json
 import sys
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import TikTokenConverter
@@ -64,6 +68,12 @@ whole.chat_template = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 whole.save_pretrained(out)
+# The name of the class that older and newer transformers both know.
+path = out + "/tokenizer_config.json"
+with open(path) as file:
+    config = json.load(file)
+with open(path, "w") as file:
+    json.dump(config | {"tokenizer_class": "PreTrainedTokenizerFast"}, file, indent=2)
 PY
 }
 
