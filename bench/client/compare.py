@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import datetime
 import json
+import multiprocessing
 import os
 import platform
 import subprocess
@@ -75,22 +76,25 @@ def main():
     os.makedirs(args.out, exist_ok=True)
     log = os.path.join(args.out, "runs.jsonl")
     with open(log, "w") as out:
-        out.write(json.dumps({"machine": machine(args, [places.version(name) for name in tools])}) + "\n")
-        # The tool's core is better shared with nobody, this script included, where there is a third.
-        os.sched_setaffinity(0, {(args.cores[2:] or args.cores[1:])[0]})
-        for number in range(args.runs):
-            for case in cases(args):
-                for name, tool in tools.items():
-                    if name in case.tools:
-                        for row in one(case, tool, places, args):
-                            out.write(json.dumps({"run": number, **row}) + "\n")
-                            out.flush()
-    rows = table.read(log)
-    markdown = table.markdown(*rows)
-    with open(os.path.join(args.out, "comparison.md"), "w") as out:
-        out.write(markdown)
-    print(markdown, end="")
-    plot(places, log, os.path.join(args.out, "comparison.svg"))
+        out.write(json.dumps({"machine": machine([places.version(name) for name in tools])}) + "\n")
+    # The tool's core is better shared with nobody, this script included, where there is a third.
+    os.sched_setaffinity(0, {(args.cores[2:] or args.cores[1:])[0]})
+    for number in range(args.runs):
+        for case in cases(args):
+            for name, tool in tools.items():
+                if name in case.tools:
+                    one(case, tool, places, args, number, log)
+        # After every run, so that one that is cut short leaves the runs before it.
+        results(places, log, args.out)
+    with open(os.path.join(args.out, "comparison.md")) as markdown:
+        print(markdown.read(), end="")
+
+
+def results(places, log, out):
+    """The table and the plot of the runs so far."""
+    with open(os.path.join(out, "comparison.md"), "w") as markdown:
+        markdown.write(table.markdown(*table.read(log)))
+    plot(places, log, os.path.join(out, "comparison.svg"))
 
 
 def arguments():
@@ -126,8 +130,8 @@ def cases(args):
         yield Case("rate", 64, Script(tokens=4000, interval_ms=0), tools=("raw", "ours"))
 
 
-def one(case, tool, places, args):
-    """One tool under one load, with a server of its own: a row for each of its clocks."""
+def one(case, tool, places, args, number, log):
+    """One tool under one load, with a server of its own: a row in the log for each of its clocks."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         if case.stolen:
             spin = [sys.executable, "-c", "while True: pass"]
@@ -135,11 +139,23 @@ def one(case, tool, places, args):
         with TruthServer(places.server, case.script, args.cores[0], folder) as server:
             job = Job(server.url, case.streams, case.script.tokens, case.image, folder)
             cost = run(tool.command(job), args.cores[1], log=job.file("talk.log"), env=environment(tool.name), watch=tool.watch)
-        records = server.records()
-        about = {
-            "case": case.name, "streams": case.streams, "tokens": case.script.tokens, "interval_ms": case.script.interval_ms,
-            "tool": tool.name, "status": cost.status, "load_average": os.getloadavg()[0], **spent(cost, records),
-        }
+        # In a process of its own: what reading the records takes is not to be the next tool's first resident size.
+        reader = multiprocessing.get_context("fork").Process(target=compare, args=(case, tool, job, cost, server, number, log))
+        reader.start()
+        reader.join()
+        if reader.exitcode:
+            raise SystemExit(f"{tool.name}, {case.name}: the records cannot be read")
+
+
+def compare(case, tool, job, cost, server, number, log):
+    """Holds what the tool reports against the server's records and appends the rows."""
+    records = server.records()
+    about = {
+        "run": number, "case": case.name, "streams": case.streams, "tokens": case.script.tokens,
+        "interval_ms": case.script.interval_ms, "tool": tool.name, "status": cost.status, "load_average": os.getloadavg()[0],
+        **spent(cost, records),
+    }
+    with open(log, "a") as out:
         for clock in tool.rows:
             row = {**about, "clock": clock}
             try:
@@ -150,7 +166,7 @@ def one(case, tool, places, args):
                 with open(job.file("talk.log"), errors="replace") as talk:
                     row["failure"] = f"{why!r}; {talk.read()[-800:]}"
             say(table.line(row))
-            yield row
+            out.write(json.dumps(row) + "\n")
 
 
 def spent(cost, records):
@@ -186,13 +202,13 @@ def environment(tool):
     return env
 
 
-def machine(args, versions):
+def machine(versions):
     with open("/proc/cpuinfo") as info:
         model = next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), "unknown processor")
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     return {
         "date": datetime.date.today().isoformat(), "cpu": model, "cores": os.cpu_count(), "system": platform.release(),
-        "commit": commit, "runs": args.runs, "versions": [version for version in versions if version],
+        "commit": commit, "versions": [version for version in versions if version],
     }
 
 

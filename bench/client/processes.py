@@ -16,7 +16,8 @@ SAMPLE_S = 0.25
 class Cost:
     """What a program and the processes beneath it used."""
 
-    started_ns: int
+    # Just before the program took the place of the script's copy.
+    started_ns: int = 0
     ended_ns: int = 0
     status: int = 0
     cpu_s: float = 0.0
@@ -33,9 +34,15 @@ class Cost:
         return at(to_ns) - at(from_ns)
 
 
-def pinned(core):
-    """For `preexec_fn`: the child runs on this core only."""
-    return lambda: os.sched_setaffinity(0, {core})
+def pinned(core, began=None):
+    """For `preexec_fn`: the child runs on this core only, and its start goes to `began` where that is given."""
+
+    def before():
+        os.sched_setaffinity(0, {core})
+        if began is not None:
+            os.write(began, str(time.monotonic_ns()).encode())
+
+    return before
 
 
 def run(command, core, *, log, env=None, watch=False, limit_s=180):
@@ -44,13 +51,18 @@ def run(command, core, *, log, env=None, watch=False, limit_s=180):
     CPU time is what `wait4` tells of it and of all it waited for. A single process is not watched while it runs, since
     watching takes time on a core; then its largest resident size is the kernel's too. With `watch` its whole tree is
     looked at four times a second, for the sum of the resident sizes and for children that nobody waits for.
+
+    The kernel's largest resident size begins with that of the caller, of which the process is a copy first: keep it small.
     """
+    cost, (told, began) = Cost(), os.pipe()
     with open(log, "wb") as out:
-        cost = Cost(started_ns=time.monotonic_ns())
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env, start_new_session=True,
-            preexec_fn=pinned(core),
+            preexec_fn=pinned(core, began),
         )
+    cost.started_ns = int(os.read(told, 32))
+    os.close(told)
+    os.close(began)
     alarm = threading.Timer(limit_s, os.killpg, (process.pid, signal.SIGKILL))
     alarm.start()
     try:

@@ -70,8 +70,8 @@ def markdown(machine, rows):
     floor = {(row["case"], row["streams"]): row["cpu_us_per_event"] for row in middles if row["tool"] == "raw"}
     loads = [row["load_average"] for row in rows]
     text = [
-        f"{machine['date']}, {machine['cpu']}, {machine['cores']} cores, Linux {machine['system']}; medians of {machine['runs']} "
-        f"runs, tools in turn; {', '.join(machine['versions'])}; commit {machine['commit']}; load average during the runs "
+        f"{machine['date']}, {machine['cpu']}, {machine['cores']} cores, Linux {machine['system']}; medians of "
+        f"{len({row['run'] for row in rows})} runs, tools in turn; {', '.join(machine['versions'])}; commit {machine['commit']}; load average during the runs "
         f"{min(loads):.1f} to {max(loads):.1f}.",
         "",
         "| " + " | ".join(HEAD) + " |",
