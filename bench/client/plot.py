@@ -21,7 +21,7 @@ def main(log, out):
     bursts = [row for row in medians(rows) if row["case"] == "burst"]
     lines = list(dict.fromkeys((row["tool"], row["clock"]) for row in bursts))
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "comparison", "font.size": 9})
-    figure, (error, cpu) = plt.subplots(1, 2, figsize=(9.5, 3.8))
+    figure, (error, cpu) = plt.subplots(1, 2, figsize=(9.5, 4.2))
     for tool, clock in lines:
         points = [row for row in bursts if (row["tool"], row["clock"]) == (tool, clock)]
         style = {"color": COLOURS[tool], "marker": "o", "markersize": 3.5, "linestyle": "--" if clock == "user" else "-"}
@@ -30,9 +30,9 @@ def main(log, out):
             draw(cpu, points, lambda row: row["cpu_s"], NAMES[tool], style)
     label(error, "mean TTFT error, size (µs)", bursts)
     label(cpu, "CPU of the whole job (s)", bursts)
-    error.legend(fontsize=7, loc="center left", bbox_to_anchor=(0.0, 0.47), framealpha=0.8)
+    figure.legend(*error.get_legend_handles_labels(), fontsize=8, loc="lower center", ncols=4, frameon=False)
     figure.suptitle(f"One closed burst against a server of known send times; {machine['cpu']}, {machine['date']}", fontsize=9)
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0.11, 1, 1))
     figure.savefig(out, metadata={"Date": None})
 
 
