@@ -84,7 +84,7 @@ fn it_holds_on_a_core_that_others_take_and_the_verdict_says_so() {
     let lag = by_user.client.read_lag_us_p99.unwrap();
     assert!(lag > 1000.0 && by_kernel.client.core_shared, "{:?}", by_kernel.client);
     assert!(run.stderr.contains("its core was shared"), "{}", run.stderr);
-    assert_eq!(by_user.client.state, measure::ClientState::Overloaded);
+    assert!(by_user.client.core_shared, "{:?}", by_user.client);
     assert!(by_kernel.client.involuntary_switches.unwrap() > 0);
 }
 
@@ -147,11 +147,10 @@ fn the_calibration_in_small() {
     assert_eq!((&row["errors"]["requests"], &row["errors"]["events"]), (&8.into(), &128.into()), "{row}");
     let (said, was) =
         (row["errors"]["ttft_reported_ms"].as_f64().unwrap(), row["errors"]["ttft_true_ms"].as_f64().unwrap());
-    // 200 ms, and what a loaded machine adds to it, on both sides alike.
-    let claimed = row["claimed_us"].as_f64().unwrap();
-    assert!(
-        was >= 200.0 && (said - was).abs() * 1e3 <= claimed + row["errors"]["ttft_us"]["abs_max"].as_f64().unwrap()
-    );
+    // The means and the mean of the differences are of the same requests.
+    let mean_us = row["errors"]["ttft_us"]["mean"].as_f64().unwrap();
+    assert!(was >= 200.0 && ((said - was) * 1e3 - mean_us).abs() < 1e-3, "{row}");
+    assert!(row["claimed_us"].as_f64().is_some_and(|claimed| claimed >= 10.0), "{row}");
     let text = Command::new(assert_cmd::cargo::cargo_bin!("vlm-benchmark"))
         .args(["calibrate", "--streams", "2", "--tokens", "4", "--tls", "--lang", "zh"])
         .stdin(Stdio::null())
