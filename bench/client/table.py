@@ -75,6 +75,7 @@ def markdown(machine, rows):
         f"{len({row['run'] for row in rows})} runs, tools in turn; {', '.join(machine['versions'])}; commit {machine['commit']}; load average during the runs "
         f"{min(loads):.1f} to {max(loads):.1f}.",
         "",
+        *_shared(machine, loads),
         "| " + " | ".join(HEAD) + " |",
         "| " + " | ".join("---" for _ in HEAD) + " |",
     ]
@@ -83,6 +84,17 @@ def markdown(machine, rows):
             text.append("| " + " | ".join(_cells(row, floor.get((row["case"], row["streams"])))) + " |")
     text += [NOTES.rstrip()] + list(_images(middles)) + list(_back_to_back(middles)) + list(_verdicts(middles)) + list(_lacks(middles))
     return "\n".join(text) + "\n"
+
+
+def _shared(machine, loads):
+    """A warning where other work ran: server and tool alone make a load of about two."""
+    if statistics.median(loads) > 2.5 or machine["cores"] < 2:
+        yield (
+            "**Other work ran on these cores.** Whatever stamps by its own reads (the peers, and the rows “own reads”) errs more "
+            "here than on a quiet machine, and the peers' start takes longer; the kernel's times suffer least. Figures to be "
+            "quoted want a quiet machine."
+        )
+        yield ""
 
 
 def line(row):
