@@ -17,8 +17,8 @@ CASES = {
     "rate": "{}, back to back",
 }
 FIGURES = (
-    "ttft_us.mean", "ttft_us.p50", "ttft_us.p99", "tpot_us.mean", "itl_us.mean", "itl_us.p99", "shared_reads", "cpu_s", "cpu_us_per_event",
-    "cpu_loading_us_per_event", "rss_mb", "processes", "start_ms", "burst_ms", "events_per_s", "events_per_cpu_s",
+    "ttft_us.mean", "ttft_us.p50", "ttft_us.p99", "tpot_us.mean", "itl_us.mean", "itl_us.p99", "shared_reads", "cpu_s",
+    "cpu_us_per_event", "cpu_loading_us_per_event", "rss_mb", "processes", "start_ms", "burst_ms", "events_per_s", "events_per_cpu_s",
 )
 HEAD = (
     "streams", "tool", "TTFT error µs, mean / p99", "TPOT error µs, mean", "abs. ITL error µs, mean / p99", "CPU s, whole job",
@@ -72,17 +72,31 @@ def markdown(machine, rows):
     loads = [row["load_average"] for row in rows]
     text = [
         f"{machine['date']}, {machine['cpu']}, {machine['cores']} cores, Linux {machine['system']}; medians of "
-        f"{len({row['run'] for row in rows})} runs, tools in turn; {', '.join(machine['versions'])}; commit {machine['commit']}; load average during the runs "
-        f"{min(loads):.1f} to {max(loads):.1f}.",
+        f"{len({row['run'] for row in rows})} runs, tools in turn; {', '.join(machine['versions'])}; commit "
+        f"{machine['commit']}; load average during the runs {min(loads):.1f} to {max(loads):.1f}.",
         "",
+        *_shared(machine, loads),
         "| " + " | ".join(HEAD) + " |",
         "| " + " | ".join("---" for _ in HEAD) + " |",
     ]
     for row in middles:
         if row["case"] != "rate":
             text.append("| " + " | ".join(_cells(row, floor.get((row["case"], row["streams"])))) + " |")
-    text += [NOTES.rstrip()] + list(_images(middles)) + list(_back_to_back(middles)) + list(_verdicts(middles)) + list(_lacks(middles))
+    text.append(NOTES.rstrip())
+    for remarks in (_images, _back_to_back, _verdicts, _lacks):
+        text += remarks(middles)
     return "\n".join(text) + "\n"
+
+
+def _shared(machine, loads):
+    """A warning where other work ran: server and tool alone make a load of about two."""
+    if statistics.median(loads) > 2.5 or machine["cores"] < 2:
+        yield (
+            "**Other work ran on these cores.** Whatever stamps by its own reads (the peers, and the rows “own reads”) errs more "
+            "here than on a quiet machine, and the peers' start takes longer; the kernel's times suffer least. Figures to be "
+            "quoted want a quiet machine."
+        )
+        yield ""
 
 
 def line(row):
