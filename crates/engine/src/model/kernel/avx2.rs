@@ -14,8 +14,8 @@
 
 use std::arch::x86_64::{
     __m256, __m256i, _MM_HINT_T0, _mm_prefetch, _mm256_and_si256, _mm256_broadcast_ss, _mm256_castsi256_ps,
-    _mm256_fmadd_ps, _mm256_load_ps, _mm256_load_si256, _mm256_loadu_ps, _mm256_set1_epi32, _mm256_setzero_ps,
-    _mm256_slli_epi32, _mm256_storeu_ps,
+    _mm256_fmadd_ps, _mm256_load_si256, _mm256_loadu_ps, _mm256_set1_epi32, _mm256_setzero_ps, _mm256_slli_epi32,
+    _mm256_storeu_ps,
 };
 
 use super::{Bf16Line, COLUMNS, F32Line, RowState, Rows, Tile, Weights};
