@@ -15,8 +15,8 @@ const ALONE_MAX: usize = 128 * 1024;
 
 /// Where the weights of a matrix come from, by output row and input column.
 pub(crate) trait Source: Sync {
-    /// The weight of one output and one input.
-    fn weight(&self, output: usize, input: usize) -> f32;
+    /// The weights of one output, one for each input.
+    fn copy_row(&self, output: usize, row: &mut [f32]);
 }
 
 /// `y = x Wᵀ + b`, `W` being `[outputs, inputs]`.
@@ -220,11 +220,12 @@ fn pack<L: Line>(threads: &Threads, source: &impl Source, outputs: usize, inputs
     let lines = inputs / L::STEPS;
     let mut packed = vec![L::default(); outputs.div_ceil(COLUMNS) * lines];
     threads.rows(&mut packed, lines, |panel, lines| {
-        let columns = COLUMNS.min(outputs - panel * COLUMNS);
-        for (number, line) in lines.iter_mut().enumerate() {
-            for column in 0..columns {
-                for step in 0..L::STEPS {
-                    line.set(column, step, source.weight(panel * COLUMNS + column, number * L::STEPS + step));
+        let mut row = vec![0.0; inputs];
+        for column in 0..COLUMNS.min(outputs - panel * COLUMNS) {
+            source.copy_row(panel * COLUMNS + column, &mut row);
+            for (line, weights) in lines.iter_mut().zip(row.chunks_exact(L::STEPS)) {
+                for (step, weight) in weights.iter().enumerate() {
+                    line.set(column, step, *weight);
                 }
             }
         }
@@ -250,9 +251,15 @@ mod tests {
 
     struct Waves;
 
-    impl Source for Waves {
+    impl Waves {
         fn weight(&self, output: usize, input: usize) -> f32 {
             half::bf16::from_f32(((output * 31 + input * 17) % 101) as f32 / 50.0 - 1.0).to_f32()
+        }
+    }
+
+    impl Source for Waves {
+        fn copy_row(&self, output: usize, row: &mut [f32]) {
+            row.iter_mut().enumerate().for_each(|(input, weight)| *weight = self.weight(output, input));
         }
     }
 

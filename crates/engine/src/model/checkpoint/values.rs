@@ -31,26 +31,29 @@ impl Values {
 
     /// All of them, in order.
     pub(crate) fn to_vec(&self) -> Vec<f32> {
-        let count = self.bytes.len() / if self.stored_as == StoredAs::F32 { 4 } else { 2 };
-        (0..count).map(|at| self.at(at)).collect()
+        let mut values = vec![0.0; self.bytes.len() / self.stored_as.bytes() as usize];
+        self.copy(0, &mut values);
+        values
     }
 
-    fn at(&self, at: usize) -> f32 {
-        let pair = |at| self.array::<2>(at);
+    /// Those from `first` on.
+    fn copy(&self, first: usize, out: &mut [f32]) {
+        let bytes = self.bytes.get(first * self.stored_as.bytes() as usize..).unwrap_or_default();
+        let (pairs, fours) = (bytes.as_chunks::<2>().0, bytes.as_chunks::<4>().0);
         match self.stored_as {
-            StoredAs::Bf16 => bf16::from_le_bytes(pair(at)).to_f32(),
-            StoredAs::F16 => f16::from_le_bytes(pair(at)).to_f32(),
-            StoredAs::F32 => f32::from_le_bytes(self.array::<4>(at)),
+            StoredAs::Bf16 => {
+                out.iter_mut().zip(pairs).for_each(|(out, pair)| *out = bf16::from_le_bytes(*pair).to_f32())
+            }
+            StoredAs::F16 => {
+                out.iter_mut().zip(pairs).for_each(|(out, pair)| *out = f16::from_le_bytes(*pair).to_f32())
+            }
+            StoredAs::F32 => out.iter_mut().zip(fours).for_each(|(out, four)| *out = f32::from_le_bytes(*four)),
         }
-    }
-
-    fn array<const N: usize>(&self, at: usize) -> [u8; N] {
-        self.bytes.get(at * N..).and_then(|bytes| bytes.first_chunk()).copied().unwrap_or([0; N])
     }
 }
 
 impl Source for Values {
-    fn weight(&self, output: usize, input: usize) -> f32 {
-        self.at(output * self.columns + input)
+    fn copy_row(&self, output: usize, row: &mut [f32]) {
+        self.copy(output * self.columns, row);
     }
 }

@@ -14,8 +14,8 @@
 
 use std::arch::x86_64::{
     __m256, __m256i, _MM_HINT_T0, _mm_prefetch, _mm256_and_si256, _mm256_broadcast_ss, _mm256_castsi256_ps,
-    _mm256_fmadd_ps, _mm256_load_ps, _mm256_load_si256, _mm256_loadu_ps, _mm256_set1_epi32, _mm256_setzero_ps,
-    _mm256_slli_epi32, _mm256_storeu_ps,
+    _mm256_fmadd_ps, _mm256_load_si256, _mm256_loadu_ps, _mm256_set1_epi32, _mm256_setzero_ps, _mm256_slli_epi32,
+    _mm256_storeu_ps,
 };
 
 use super::{Bf16Line, COLUMNS, F32Line, RowState, Rows, Tile, Weights};
@@ -47,82 +47,85 @@ pub(super) fn weigh(state: &mut RowState, scores: &mut [f32], valid: usize, scal
 
 #[target_feature(enable = "avx2,fma")]
 unsafe fn bf16<const R: usize, const P: usize>(tile: &mut Tile, x: Rows<'_>, w: &Weights<'_, Bf16Line>) {
+    /// Bytes of weights from here to those that should be on their way.
+    const AHEAD: usize = 1024;
     // SAFETY: this function runs only where AVX2 is.
     let mut sums = unsafe { load::<R, P>(tile) };
     let high = _mm256_set1_epi32(0xffff_0000_u32.cast_signed());
-    let mut x_at = x.data.as_ptr();
+    let rows: [*const f32; R] = std::array::from_fn(|row| x.data.as_ptr().wrapping_add(row.wrapping_mul(x.stride)));
+    let mut at = 0;
     for segment in w.segments {
-        let mut line = segment.as_ptr().wrapping_add(w.offset).cast::<__m256i>();
+        let mut line = segment.as_ptr().wrapping_add(w.offset);
         for _ in 0..w.lines {
             for panel in 0..P {
-                // SAFETY: the caller has checked that the last line read lies inside each segment, and lines are
-                // aligned to 64 bytes. The prefetch reads nothing.
-                let (low_half, high_half) = unsafe {
-                    let half = line.add(panel * w.panel_stride * 2);
-                    _mm_prefetch::<_MM_HINT_T0>(half.wrapping_add(2 * 16).cast());
-                    (_mm256_load_si256(half), _mm256_load_si256(half.add(1)))
-                };
-                let even = [_mm256_slli_epi32::<16>(low_half), _mm256_slli_epi32::<16>(high_half)];
-                // SAFETY: the caller has checked that each row of `x` holds all steps.
-                unsafe { step(&mut sums, panel, even, x_at, x.stride) };
-                let odd = [_mm256_and_si256(low_half, high), _mm256_and_si256(high_half, high)];
-                // SAFETY: as above.
-                unsafe { step(&mut sums, panel, odd, x_at.wrapping_add(1), x.stride) };
+                let halves = line.wrapping_add(panel.wrapping_mul(w.panel_stride)).cast::<__m256i>();
+                // SAFETY: the caller has checked that the last line read lies inside each segment and that each row of
+                // `x` holds all steps; lines are aligned to 64 bytes. The prefetch reads nothing.
+                unsafe {
+                    _mm_prefetch::<_MM_HINT_T0>(halves.wrapping_byte_add(AHEAD).cast());
+                    let even = [_mm256_load_si256(halves), _mm256_load_si256(halves.wrapping_add(1))];
+                    step(&mut sums, panel, even.map(|half| _mm256_slli_epi32::<16>(half)), &rows, at);
+                    // Read once more, and volatile, because a compiler that keeps both forms has too few registers
+                    // for the sums.
+                    let odd = [halves.read_volatile(), halves.wrapping_add(1).read_volatile()];
+                    step(&mut sums, panel, odd.map(|half| _mm256_and_si256(half, high)), &rows, at.wrapping_add(1));
+                }
             }
-            line = line.wrapping_add(w.stride * 2);
-            x_at = x_at.wrapping_add(2);
+            line = line.wrapping_add(w.stride);
+            at = at.wrapping_add(2);
         }
     }
     // SAFETY: as above.
     unsafe { store(tile, sums) };
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn step<const R: usize, const P: usize>(
-    sums: &mut Sums<R, P>,
-    panel: usize,
-    weights: [__m256i; 2],
-    x: *const f32,
-    stride: usize,
-) {
-    let weights = [_mm256_castsi256_ps(weights[0]), _mm256_castsi256_ps(weights[1])];
-    for row in 0..R {
-        // SAFETY: the caller answers for `x`.
-        let x = unsafe { _mm256_broadcast_ss(&*x.add(row * stride)) };
-        sums[row][panel][0] = _mm256_fmadd_ps(weights[0], x, sums[row][panel][0]);
-        sums[row][panel][1] = _mm256_fmadd_ps(weights[1], x, sums[row][panel][1]);
-    }
 }
 
 #[target_feature(enable = "avx2,fma")]
 unsafe fn f32<const R: usize, const P: usize>(tile: &mut Tile, x: Rows<'_>, w: &Weights<'_, F32Line>) {
     // SAFETY: this function runs only where AVX2 is.
     let mut sums = unsafe { load::<R, P>(tile) };
-    let mut x_at = x.data.as_ptr();
+    let rows: [*const f32; R] = std::array::from_fn(|row| x.data.as_ptr().wrapping_add(row.wrapping_mul(x.stride)));
+    let mut at = 0;
     for segment in w.segments {
-        let mut line = segment.as_ptr().wrapping_add(w.offset).cast::<f32>();
+        let mut line = segment.as_ptr().wrapping_add(w.offset);
         for _ in 0..w.lines {
             for panel in 0..P {
-                // SAFETY: the caller has checked that the last line read lies inside each segment, and lines are
-                // aligned to 64 bytes.
-                let weights = unsafe {
-                    let half = line.add(panel * w.panel_stride * 16);
-                    [_mm256_load_ps(half), _mm256_load_ps(half.add(8))]
-                };
-                for row in 0..R {
-                    // SAFETY: the caller has checked that each row of `x` holds all steps.
-                    let x = unsafe { _mm256_broadcast_ss(&*x_at.add(row * x.stride)) };
-                    sums[row][panel][0] = _mm256_fmadd_ps(weights[0], x, sums[row][panel][0]);
-                    sums[row][panel][1] = _mm256_fmadd_ps(weights[1], x, sums[row][panel][1]);
+                let halves = line.wrapping_add(panel.wrapping_mul(w.panel_stride)).cast::<__m256i>();
+                // SAFETY: the caller has checked that the last line read lies inside each segment and that each row of
+                // `x` holds all steps; lines are aligned to 64 bytes.
+                unsafe {
+                    let weights = [_mm256_load_si256(halves), _mm256_load_si256(halves.wrapping_add(1))];
+                    step(&mut sums, panel, weights, &rows, at);
                 }
             }
-            line = line.wrapping_add(w.stride * 16);
-            x_at = x_at.wrapping_add(1);
+            line = line.wrapping_add(w.stride);
+            at = at.wrapping_add(1);
         }
     }
     // SAFETY: as above.
     unsafe { store(tile, sums) };
+}
+
+/// Adds one step of one panel: 16 weights times the value of each row at `at`.
+///
+/// # Safety
+/// The processor must have AVX2 and FMA, and each row a value there.
+#[inline(always)]
+unsafe fn step<const R: usize, const P: usize>(
+    sums: &mut Sums<R, P>,
+    panel: usize,
+    weights: [__m256i; 2],
+    rows: &[*const f32; R],
+    at: usize,
+) {
+    // SAFETY: the caller answers for both.
+    unsafe {
+        let weights = weights.map(|half| _mm256_castsi256_ps(half));
+        for row in 0..R {
+            let x = _mm256_broadcast_ss(&*rows[row].wrapping_add(at));
+            sums[row][panel][0] = _mm256_fmadd_ps(weights[0], x, sums[row][panel][0]);
+            sums[row][panel][1] = _mm256_fmadd_ps(weights[1], x, sums[row][panel][1]);
+        }
+    }
 }
 
 /// The sums so far. Inlined without fail, because sums that are reached through a pointer would be written back to
