@@ -1,7 +1,11 @@
 //! What carries out a planned step: the model, or a script in tests. It must not know channels, clocks or sampling:
 //! rows of logits go to whoever asked for the step.
 
+mod scripted;
+
 use std::sync::Arc;
+
+pub use scripted::{RowScript, ScriptedStepper};
 
 use crate::pixels::Patches;
 use crate::prompt::ContentHash;
