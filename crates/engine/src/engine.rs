@@ -146,33 +146,29 @@ impl Drop for Engine {
 }
 
 impl EngineHandle {
-    /// Hands a request over. From now on its sink is told everything, from the engine's thread.
-    ///
-    /// # Errors
-    /// [`RefusalKind::QueueFull`], [`RefusalKind::Ending`]; the sink is then dropped untold.
-    pub fn submit(&self, request: EngineRequest, sink: Box<dyn EventSink>) -> Result<(), Refusal> {
-        self.check_room()?;
-        locked(&self.shared.inbox).submissions.push((request, sink));
-        self.shared.wake.notify_all();
-        Ok(())
-    }
-
-    /// Whether a request would be taken now.
-    ///
-    /// # Errors
-    /// Those of [`EngineHandle::submit`].
-    pub fn check_room(&self) -> Result<(), Refusal> {
-        let inbox = locked(&self.shared.inbox);
-        if inbox.state != State::Open {
-            return Err(Refusal::new(RefusalKind::Ending, "the server is ending; send the request to another one"));
-        }
+    /// Hands a request over. From now on its sink is told everything, from the engine's thread; a refusal at once
+    /// ([`RefusalKind::QueueFull`], [`RefusalKind::Ending`]).
+    pub fn submit(&self, request: EngineRequest, mut sink: Box<dyn EventSink>) {
+        let mut inbox = locked(&self.shared.inbox);
         let waiting = inbox.submissions.len() + inbox.waiting_inside;
-        if waiting < self.shared.queue_max {
-            return Ok(());
-        }
-        locked(&self.shared.stats).refused_queue_full += 1;
-        let words = format!("{waiting} requests are waiting already; try again later");
-        Err(Refusal::new(RefusalKind::QueueFull, words))
+        let refusal = match inbox.state {
+            State::Open if waiting < self.shared.queue_max => {
+                inbox.submissions.push((request, sink));
+                drop(inbox);
+                self.shared.wake.notify_all();
+                return;
+            }
+            State::Open => {
+                locked(&self.shared.stats).refused_queue_full += 1;
+                let words = format!("{waiting} requests are waiting already; try again later");
+                Refusal::new(RefusalKind::QueueFull, words)
+            }
+            State::Draining | State::Closed => {
+                Refusal::new(RefusalKind::Ending, "the server is ending; send the request to another one")
+            }
+        };
+        drop(inbox);
+        sink.event(EngineEvent::Refused(refusal));
     }
 
     /// Takes nothing new; what is there is finished.
@@ -183,6 +179,12 @@ impl EngineHandle {
         }
         drop(inbox);
         self.shared.wake.notify_all();
+    }
+
+    /// Whether the engine takes requests.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        locked(&self.shared.inbox).state == State::Open
     }
 
     /// Counters, levels and histograms, as of the last step.

@@ -49,6 +49,12 @@ pub enum ServeError {
         /// The system's words.
         why: io::Error,
     },
+    /// The checkpoint's text files, or a template.
+    #[error(transparent)]
+    Text(#[from] engine::text::TextError),
+    /// The engine's limits.
+    #[error(transparent)]
+    Engine(#[from] engine::engine::EngineError),
     /// The system.
     #[error("{0}")]
     System(#[from] io::Error),

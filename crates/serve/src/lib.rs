@@ -9,6 +9,7 @@ mod backend;
 pub mod cli;
 mod command;
 mod composer;
+mod engine_backend;
 mod error;
 mod http;
 mod image_size;
@@ -19,8 +20,9 @@ mod scripted;
 mod validate;
 
 pub use app::{Keep, Limits, Listening, Record, StopHandle, WriteStamp};
-pub use backend::{Arrival, Backend, Output, Pieces, ReplySink};
+pub use backend::{Arrival, Backend, Call, Output, Pieces, ReplySink};
 pub use command::main;
+pub use engine_backend::{EngineBackend, ModelParts, ServeOptions};
 pub use error::ServeError;
 pub use rig::ScriptedServer;
 pub use script::{

@@ -15,6 +15,8 @@ pub trait EventSink: Send {
 /// One thing that happened to a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EngineEvent {
+    /// It waits for its turn now: nothing but a failure of the engine keeps it from an answer.
+    Accepted,
     /// It is not taken after all; nothing was computed.
     Refused(Refusal),
     /// A token.

@@ -101,6 +101,7 @@ impl Worker {
         };
         match self.scheduler.submit(sequence) {
             Ok(id) => {
+                sink.event(EngineEvent::Accepted);
                 let entropy = mixed(self.seed, self.requests);
                 self.requests += 1;
                 self.live.insert(id, Live::new(request, sink, entropy));

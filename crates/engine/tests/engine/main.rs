@@ -101,7 +101,7 @@ fn a_full_queue_refuses() {
     let first = rig.ask(request(&[1], 1));
     rig.until(|stats| stats.scheduler.running == 1);
     let waiting: Vec<_> = (0..3).map(|_| rig.ask(request(&[1], 1))).collect();
-    let refusal = rig.try_ask(request(&[1], 1)).unwrap_err();
+    let refusal = rig.ask(request(&[1], 1)).refusal();
     assert_eq!(refusal.kind, RefusalKind::QueueFull);
     assert_eq!(rig.handle().stats().refused_queue_full, 1);
     drop(open);
@@ -163,7 +163,7 @@ fn what_is_under_way_is_finished_and_nothing_new_taken() {
     let rig = Rig::of(stepper, config());
     let answers: Vec<_> = (0..5).map(|_| rig.ask(request(&[1, 2], 200))).collect();
     rig.handle().drain();
-    assert_eq!(rig.try_ask(request(&[1], 1)).unwrap_err().kind, RefusalKind::Ending);
+    assert_eq!(rig.ask(request(&[1], 1)).refusal().kind, RefusalKind::Ending);
     drop(open);
     for answer in answers {
         assert_eq!(answer.all().len(), 200);

@@ -28,7 +28,6 @@ pub(crate) struct Rig {
 }
 
 /// One request as its client sees it.
-#[derive(Debug)]
 pub(crate) struct Answer {
     events: Receiver<EngineEvent>,
     gone: Arc<AtomicBool>,
@@ -106,14 +105,10 @@ impl Rig {
     }
 
     pub(crate) fn ask(&self, request: EngineRequest) -> Answer {
-        self.try_ask(request).unwrap()
-    }
-
-    pub(crate) fn try_ask(&self, request: EngineRequest) -> Result<Answer, Refusal> {
         let (sender, events) = channel();
         let gone = Arc::new(AtomicBool::new(false));
-        self.handle().submit(request, Box::new(Sink { events: sender, gone: Arc::clone(&gone) }))?;
-        Ok(Answer { events, gone })
+        self.handle().submit(request, Box::new(Sink { events: sender, gone: Arc::clone(&gone) }));
+        Answer { events, gone }
     }
 
     /// Waits until the engine's figures are as wanted.
@@ -136,7 +131,7 @@ impl Rig {
 
 impl Answer {
     pub(crate) fn events(self) -> Vec<EngineEvent> {
-        self.events.iter().collect()
+        self.events.iter().filter(|event| *event != EngineEvent::Accepted).collect()
     }
 
     /// All tokens; whatever else happens is an error of the test.
@@ -148,8 +143,17 @@ impl Answer {
         self.events().into_iter().map(token).collect()
     }
 
+    /// Why it was refused.
+    pub(crate) fn refusal(self) -> Refusal {
+        match self.events().pop() {
+            Some(EngineEvent::Refused(refusal)) => refusal,
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub(crate) fn wait_for_one(&self) {
-        self.events.recv().unwrap();
+        // The first says that it was accepted.
+        (0..2).for_each(|_| drop(self.events.recv().unwrap()));
     }
 
     pub(crate) fn go(self) {
