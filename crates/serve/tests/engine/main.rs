@@ -1,0 +1,4 @@
+//! The engine behind HTTP, from outside, with a scripted stepper in place of the model.
+
+mod goldens;
+mod rig;
