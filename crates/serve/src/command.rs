@@ -1,14 +1,19 @@
 //! `vlm-server` from its command line to its end, as a library function: another binary can be this server too.
 
 use crate::app::{Keep, Listening, StopHandle};
+use crate::backend::Backend;
 use crate::cli::{self, Args};
 use crate::error::ServeError;
+use crate::loading;
 use crate::rig::tls_config;
+use crate::script::Script;
 use crate::scripted::ScriptedBackend;
 use nix::sys::signal::{SigSet, Signal};
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
+use tokio_rustls::rustls::ServerConfig;
 
 /// Runs the server that these words describe; the first is the program's name. SIGINT and SIGTERM end it in order.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -30,7 +35,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(args: &Args) -> Result<(), ServeError> {
     if !args.scripted {
-        return Err(ServeError::NoEngine);
+        return serve(args, None);
     }
     let mut script = args.script()?;
     if args.print_script {
@@ -40,36 +45,62 @@ fn run(args: &Args) -> Result<(), ServeError> {
         std::io::stdout().lock().write_all(&[json.as_slice(), b"\n"].concat())?;
         return Ok(());
     }
+    serve(args, Some(script))
+}
+
+/// Serves a script, or else a model, until a signal.
+fn serve(args: &Args, script: Option<Script>) -> Result<(), ServeError> {
     raise_open_files();
-    let names = script.models.join(", ");
+    // Blocked in every thread from here on; one thread waits for them.
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
-    signals.thread_block()?;
-    let tls = match (&args.ssl_certfile, &args.ssl_keyfile) {
-        (Some(certificate), Some(key)) => {
-            let read = |path: &std::path::Path| {
-                std::fs::read(path).map_err(|why| ServeError::Certificate(format!("{}: {why}", path.display())))
-            };
-            Some(tls_config(&read(certificate)?, &read(key)?)?)
-        }
-        _ => None,
-    };
+    let is_scripted = script.is_some();
+    let tls = tls(args)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let mut listening = Listening::bind(&args.host, args.port, tls, Box::new(ScriptedBackend::new(script)))?;
+    let (backend, words): (Box<dyn Backend>, String) = match script {
+        Some(script) => {
+            let names = script.models.join(", ");
+            let words = format!("vlm-server: SCRIPTED, no model: answers are made-up tokens at set times; served as {names}");
+            (Box::new(ScriptedBackend::new(script)), words)
+        }
+        None => {
+            if !args.ignored_names.is_empty() {
+                say(&format!("without meaning on a CPU, and ignored: {}", args.ignored_names.join(", ")));
+            }
+            let backend = loading::backend(args, say)?;
+            let words = format!("vlm-server: served as {}", backend.models().join(", "));
+            (Box::new(backend), words)
+        }
+    };
+    signals.thread_block()?;
+    let mut listening = Listening::bind(&args.host, args.port, tls, backend)?;
     listening.spin = args.spin;
     listening.keep = if args.truth_log.is_some() { Keep::Times } else { Keep::Nothing };
     let handle = listening.handle();
-    say(&format!("vlm-server: SCRIPTED, no model: answers are made-up tokens at set times; served as {names}"));
+    say(&words);
     say(&format!("listening on {scheme}://{}", listening.address()?));
     let stopper = handle.clone();
     std::thread::Builder::new().name("signals".into()).spawn(move || {
+        // Answers of a model are finished first; a second signal ends that too.
+        if !is_scripted && signals.wait().is_ok() {
+            say("ending: what is under way is finished; a second signal ends it now");
+            stopper.drain();
+        }
         if signals.wait().is_ok() {
             stopper.stop();
         }
     })?;
     listening.serve()?;
     write_truth(args, &handle)
+}
+
+fn tls(args: &Args) -> Result<Option<Arc<ServerConfig>>, ServeError> {
+    let (Some(certificate), Some(key)) = (&args.ssl_certfile, &args.ssl_keyfile) else { return Ok(None) };
+    let read = |path: &std::path::Path| {
+        std::fs::read(path).map_err(|why| ServeError::Certificate(format!("{}: {why}", path.display())))
+    };
+    tls_config(&read(certificate)?, &read(key)?).map(Some)
 }
 
 /// As many open files as the system allows: each stream is one.

@@ -21,8 +21,7 @@ use std::thread::available_parallelism;
 use std::time::Instant;
 
 use engine::engine::Engine;
-use engine::sampling::{GenerationDefaults, SamplingLimits};
-use engine::text::{ChatTemplate, Tokenizer};
+use engine::sampling::SamplingLimits;
 use serde_json::{Value, json};
 
 use crate::backend::{Arrival, Backend, Call, ReplySink};
@@ -37,7 +36,7 @@ use media::Media;
 use out::{Out, failed, too_busy};
 use pool::Pool;
 use served::Served;
-pub use served::{ModelParts, ServeOptions};
+pub use served::{ModelParts, ServeOptions, TextSide};
 
 /// Most threads that prepare requests.
 const THREADS_MAX: usize = 4;
@@ -64,17 +63,9 @@ impl EngineBackend {
     /// Starts the engine and the threads around it.
     ///
     /// # Errors
-    /// [`ServeError`]: what of the checkpoint's text files, the template or the limits cannot be used.
+    /// [`ServeError`]: limits that do not fit together, or a system without threads.
     pub fn start(parts: ModelParts, options: &ServeOptions) -> Result<Self, ServeError> {
-        let files = &parts.files;
-        let tokenizer = Arc::new(Tokenizer::new(&files.tokenizer, files.tokenizer_config.as_deref())?);
-        let template = match &options.chat_template {
-            Some(template) => template.clone(),
-            None => files.chat_template()?,
-        };
-        let template = ChatTemplate::new(&template, tokenizer.special_tokens())?.with_format(options.content_format);
-        let defaults = files.generation_config.as_deref().map(GenerationDefaults::from_json).transpose()?;
-        let defaults = defaults.unwrap_or_default();
+        let TextSide { tokenizer, template, defaults } = parts.text;
         let scheduler = options.engine.scheduler;
         let limits = SamplingLimits {
             max_model_len: scheduler.max_model_len,
@@ -91,7 +82,7 @@ impl EngineBackend {
             template,
             prompt_rules: parts.prompt_rules,
             limits,
-            defaults: if options.generation_defaults { defaults } else { defaults.ends_only() },
+            defaults,
             media: Media::new(parts.image_rules, options.local_media.as_deref()),
             engine: engine.handle(),
             images_max: options.images_max,

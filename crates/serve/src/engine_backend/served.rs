@@ -8,7 +8,7 @@ use engine::engine::{EngineConfig, EngineHandle, ImageRules};
 use engine::prompt::PromptRules;
 use engine::sampling::{GenerationDefaults, SamplingLimits};
 use engine::stepper::Stepper;
-use engine::text::{ChatTemplate, ContentFormat, TextFiles, Tokenizer};
+use engine::text::{ChatTemplate, ContentFormat, TextError, TextFiles, Tokenizer};
 use sha2::{Digest, Sha256};
 
 use super::media::Media;
@@ -18,14 +18,45 @@ use crate::validate::ApiError;
 pub struct ModelParts {
     /// What computes.
     pub stepper: Box<dyn Stepper>,
-    /// Tokenizer, templates and defaults.
-    pub files: TextFiles,
+    /// Tokenizer, template and sampling defaults.
+    pub text: TextSide,
     /// How pictures stand in prompts.
     pub prompt_rules: PromptRules,
     /// How pictures become patches.
     pub image_rules: ImageRules,
     /// Width of a row of logits.
     pub vocab_size: u32,
+}
+
+/// What of a checkpoint has to do with text.
+#[derive(Debug)]
+pub struct TextSide {
+    pub(super) tokenizer: Arc<Tokenizer>,
+    pub(super) template: ChatTemplate,
+    pub(super) defaults: GenerationDefaults,
+}
+
+impl TextSide {
+    /// Reads a checkpoint's text files. `template` stands in place of the checkpoint's own, `format` in place of the content
+    /// format that its text shows. Without `generation_defaults` the checkpoint's sampling defaults are left out; its end
+    /// tokens are taken in any case.
+    ///
+    /// # Errors
+    /// [`TextError`]: which file or template cannot be used.
+    pub fn new(
+        files: &TextFiles,
+        template: Option<&str>,
+        format: Option<ContentFormat>,
+        generation_defaults: bool,
+    ) -> Result<Self, TextError> {
+        let tokenizer = Tokenizer::new(&files.tokenizer, files.tokenizer_config.as_deref())?;
+        let own = if template.is_none() { files.chat_template()? } else { String::new() };
+        let template = ChatTemplate::new(template.unwrap_or(&own), tokenizer.special_tokens())?.with_format(format);
+        let defaults = files.generation_config.as_deref().map(GenerationDefaults::from_json).transpose()?;
+        let defaults = defaults.unwrap_or_default();
+        let defaults = if generation_defaults { defaults } else { defaults.ends_only() };
+        Ok(Self { tokenizer: Arc::new(tokenizer), template, defaults })
+    }
 }
 
 /// How a model is served.
@@ -37,12 +68,6 @@ pub struct ServeOptions {
     pub root: String,
     /// The key that requests must carry.
     pub api_key: Option<String>,
-    /// A chat template in place of the checkpoint's own.
-    pub chat_template: Option<String>,
-    /// The template's content format; as its text shows if not given.
-    pub content_format: Option<ContentFormat>,
-    /// Take sampling defaults from `generation_config.json`; its end tokens are taken in any case.
-    pub generation_defaults: bool,
     /// Limits of the engine.
     pub engine: EngineConfig,
     /// Most pictures of a prompt.
@@ -88,7 +113,7 @@ impl Served {
 
 /// A short name of this program and what it was started with (`system_fingerprint`).
 pub(super) fn fingerprint(options: &ServeOptions) -> String {
-    let config = format!("{:?} {:?} {:?}", options.root, options.engine, options.content_format);
+    let config = format!("{:?} {:?}", options.root, options.engine);
     let hash: String = Sha256::digest(config.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     format!("vlm-server-{}-{hash}", env!("CARGO_PKG_VERSION"))
 }

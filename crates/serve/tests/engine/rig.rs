@@ -17,7 +17,7 @@ use engine::stepper::ScriptedStepper;
 use engine::text::TextFiles;
 use geometry::{Family, Preprocessor};
 use serde_json::{Value, json};
-use serve::{EngineBackend, Listening, ModelParts, ServeOptions, StopHandle};
+use serve::{EngineBackend, Listening, ModelParts, ServeOptions, StopHandle, TextSide};
 
 pub(crate) const VOCAB: usize = 151_936;
 /// Ids from here on name texts that a test adds to the vocabulary.
@@ -64,9 +64,6 @@ impl Setup {
             names: vec![name.to_owned()],
             root: name.to_owned(),
             api_key: None,
-            chat_template: Some(text("chat-template/chatml.jinja")),
-            content_format: None,
-            generation_defaults: true,
             engine: EngineConfig { scheduler, seed: 0 },
             images_max: 999,
             local_media: None,
@@ -106,12 +103,11 @@ impl Setup {
         let files = TextFiles {
             tokenizer: tokenizer(&self.vocabulary, &self.words),
             tokenizer_config: Some(text("tokenizer/tokenizer_config.json")),
-            chat_template_json: Some(text("tokenizer/chat_template.json")),
             ..TextFiles::default()
         };
         let parts = ModelParts {
             stepper: Box::new(stepper),
-            files,
+            text: TextSide::new(&files, Some(&text("chat-template/chatml.jinja")), None, true).unwrap(),
             prompt_rules: PromptRules { image_token: 151_655, merge_size: 2 },
             image_rules: ImageRules {
                 preprocessor: Preprocessor::of(Family::Qwen2Vl),
