@@ -12,8 +12,11 @@ use nix::sys::signal::{SigSet, Signal};
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio_rustls::rustls::ServerConfig;
+
+/// The exit status of a program that a signal ended.
+const INTERRUPTED: i32 = 130;
 
 /// Runs the server that these words describe; the first is the program's name. SIGINT and SIGTERM end it in order.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -51,11 +54,8 @@ fn run(args: &Args) -> Result<(), ServeError> {
 /// Serves a script, or else a model, until a signal.
 fn serve(args: &Args, script: Option<Script>) -> Result<(), ServeError> {
     raise_open_files();
-    // Blocked in every thread from here on; one thread waits for them.
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGINT);
-    signals.add(Signal::SIGTERM);
     let is_scripted = script.is_some();
+    let running = heed_signals(is_scripted)?;
     let tls = tls(args)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let (backend, words): (Box<dyn Backend>, String) = match script {
@@ -73,26 +73,42 @@ fn serve(args: &Args, script: Option<Script>) -> Result<(), ServeError> {
             (Box::new(backend), words)
         }
     };
-    signals.thread_block()?;
     let mut listening = Listening::bind(&args.host, args.port, tls, backend)?;
     listening.spin = args.spin;
     listening.keep = if args.truth_log.is_some() { Keep::Times } else { Keep::Nothing };
     let handle = listening.handle();
     say(&words);
     say(&format!("listening on {scheme}://{}", listening.address()?));
-    let stopper = handle.clone();
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        // Answers of a model are finished first; a second signal ends that too.
-        if !is_scripted && signals.wait().is_ok() {
-            say("ending: what is under way is finished; a second signal ends it now");
-            stopper.drain();
-        }
-        if signals.wait().is_ok() {
-            stopper.stop();
-        }
-    })?;
+    let _ = running.set(handle.clone());
     listening.serve()?;
     write_truth(args, &handle)
+}
+
+/// Waits for signals in a thread of its own, and blocks them in every other from here on. What they end is put into the
+/// cell once it runs; before that they end the process.
+fn heed_signals(is_scripted: bool) -> Result<Arc<OnceLock<StopHandle>>, ServeError> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGTERM);
+    signals.thread_block()?;
+    let running: Arc<OnceLock<StopHandle>> = Arc::default();
+    let server = Arc::clone(&running);
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let mut drains = !is_scripted;
+        while signals.wait().is_ok() {
+            match server.get() {
+                None => std::process::exit(INTERRUPTED),
+                // Answers of a model are finished first; a second signal ends them too.
+                Some(server) if drains => {
+                    say("ending: what is under way is finished; a second signal ends it now");
+                    server.drain();
+                    drains = false;
+                }
+                Some(server) => server.stop(),
+            }
+        }
+    })?;
+    Ok(running)
 }
 
 fn tls(args: &Args) -> Result<Option<Arc<ServerConfig>>, ServeError> {

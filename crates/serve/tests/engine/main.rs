@@ -1,4 +1,5 @@
 //! The engine behind HTTP, from outside, with a scripted stepper in place of the model.
 
+mod behaviour;
 mod goldens;
 mod rig;
