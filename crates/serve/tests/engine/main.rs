@@ -2,4 +2,5 @@
 
 mod behaviour;
 mod goldens;
+mod logprobs;
 mod rig;
