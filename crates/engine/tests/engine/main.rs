@@ -1,6 +1,7 @@
 //! The engine's thread around a scripted stepper: what each request is told, and what it leaves behind.
 
 mod rig;
+mod tiny;
 
 use std::sync::mpsc::channel;
 use std::time::Instant;

@@ -14,7 +14,7 @@ use engine::pixels::{Normalisation, RgbImage};
 use engine::prompt::{Prompt, PromptRules};
 use engine::sampling::{GenerationDefaults, SamplingLimits, SamplingRequest};
 use engine::schedule::SchedulerConfig;
-use engine::stepper::ScriptedStepper;
+use engine::stepper::{ScriptedStepper, Stepper};
 use engine::text::{Refusal, Tokenizer};
 use geometry::{Family, Preprocessor};
 
@@ -94,10 +94,14 @@ impl Rig {
     }
 
     pub(crate) fn try_of(stepper: ScriptedStepper, config: EngineConfig) -> Result<Self, EngineError> {
+        Self::with(Box::new(stepper), config)
+    }
+
+    pub(crate) fn with(stepper: Box<dyn Stepper>, config: EngineConfig) -> Result<Self, EngineError> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/tokenizer");
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
         let tokenizer = Tokenizer::new(&read("tokenizer.json"), Some(&read("tokenizer_config.json"))).unwrap();
-        Ok(Self { engine: Engine::start(Box::new(stepper), Arc::new(tokenizer), config)? })
+        Ok(Self { engine: Engine::start(stepper, Arc::new(tokenizer), config)? })
     }
 
     pub(crate) fn handle(&self) -> EngineHandle {
