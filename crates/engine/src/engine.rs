@@ -115,12 +115,8 @@ impl Engine {
         // The queue is bounded here, where the sender can still be told.
         let scheduler = Scheduler::new(SchedulerConfig { queue_max: usize::MAX, ..config.scheduler })?;
         let stats = EngineStats { scheduler: scheduler.stats(), ..EngineStats::default() };
-        let shared = Arc::new(Shared {
-            inbox: Mutex::default(),
-            wake: Condvar::new(),
-            stats: Mutex::new(stats),
-            queue_max,
-        });
+        let shared =
+            Arc::new(Shared { inbox: Mutex::default(), wake: Condvar::new(), stats: Mutex::new(stats), queue_max });
         let worker = Worker::new(Arc::clone(&shared), scheduler, stepper, tokenizer, config.seed);
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || worker.run());
         let thread = Some(thread.map_err(EngineError::Thread)?);

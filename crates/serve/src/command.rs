@@ -61,7 +61,8 @@ fn serve(args: &Args, script: Option<Script>) -> Result<(), ServeError> {
     let (backend, words): (Box<dyn Backend>, String) = match script {
         Some(script) => {
             let names = script.models.join(", ");
-            let words = format!("vlm-server: SCRIPTED, no model: answers are made-up tokens at set times; served as {names}");
+            let words =
+                format!("vlm-server: SCRIPTED, no model: answers are made-up tokens at set times; served as {names}");
             (Box::new(ScriptedBackend::new(script)), words)
         }
         None => {

@@ -46,8 +46,7 @@ impl Live {
     pub(super) fn new(request: EngineRequest, sink: Box<dyn EventSink>, entropy: u64) -> Self {
         let params = request.params;
         let stops = StopStrings::new(&params.stop, params.include_stop_str_in_output);
-        let detokenizer =
-            Detokenizer::new(request.prompt.ids(), stops, params.skip_special_tokens, params.min_tokens);
+        let detokenizer = Detokenizer::new(request.prompt.ids(), stops, params.skip_special_tokens, params.min_tokens);
         let prompt_logprobs = params.prompt_logprobs.map(|_| Vec::new());
         Self {
             sampler: Sampler::new(params, request.prompt.ids(), entropy),

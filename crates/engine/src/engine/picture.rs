@@ -68,10 +68,7 @@ mod tests {
 
     #[test]
     fn patches_are_those_of_the_whole_way() {
-        let rules = ImageRules {
-            preprocessor: Preprocessor::of(Family::Qwen2Vl),
-            normalisation: Normalisation::CLIP,
-        };
+        let rules = ImageRules { preprocessor: Preprocessor::of(Family::Qwen2Vl), normalisation: Normalisation::CLIP };
         for (width, height) in [(28, 28), (70, 98), (1, 1), (200, 31), (29, 400)] {
             let pixels = (0..width * height * 3).map(|at| (at * 7 % 251) as u8).collect();
             let image = RgbImage { width, height, pixels };

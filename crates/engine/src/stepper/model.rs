@@ -53,11 +53,7 @@ impl ModelStepper {
     }
 
     /// Computes pieces of entries in one go and hands out their rows.
-    fn forward(
-        &mut self,
-        pieces: &[(&StepEntry, Range<usize>)],
-        rows: &mut RowSink<'_>,
-    ) -> Result<(), StepError> {
+    fn forward(&mut self, pieces: &[(&StepEntry, Range<usize>)], rows: &mut RowSink<'_>) -> Result<(), StepError> {
         let pictures = &self.pictures;
         let made = pieces.iter().map(|(entry, tokens)| Piece::new(entry, tokens.clone(), pictures));
         let made = made.collect::<Result<Vec<_>, _>>()?;

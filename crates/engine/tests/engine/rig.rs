@@ -67,8 +67,7 @@ pub(crate) fn prompt(ids: &[u32]) -> Arc<Prompt> {
 }
 
 pub(crate) fn with(ids: &[u32], asked: SamplingRequest) -> EngineRequest {
-    let limits =
-        SamplingLimits { max_model_len: LENGTH, vocab_size: VOCAB as u32, max_logprobs: 20, eos_token: None };
+    let limits = SamplingLimits { max_model_len: LENGTH, vocab_size: VOCAB as u32, max_logprobs: 20, eos_token: None };
     let asked = SamplingRequest { temperature: Some(0.0), ..asked };
     let params = asked.resolve(&GenerationDefaults::default(), &limits, ids.len()).unwrap();
     EngineRequest { prompt: prompt(ids), pictures: Vec::new(), params, salt: Vec::new(), arrived: Instant::now() }

@@ -91,10 +91,8 @@ impl Goldens {
         let images: Vec<PromptImage> = pictures.iter().map(|picture| picture.for_prompt()).collect();
         let prompt = Prompt::new(&ids, &images, PromptRules { image_token: IMAGE, merge_size: 2 }).unwrap();
         assert_eq!(prompt.ids(), self.u32s(&format!("{case}/ids")), "{case}");
-        let limits =
-            SamplingLimits { max_model_len: 8192, vocab_size: VOCAB, max_logprobs: 20, eos_token: None };
-        let asked =
-            SamplingRequest { temperature: Some(0.0), max_tokens: Some(128), logprobs: Some(8), ..more };
+        let limits = SamplingLimits { max_model_len: 8192, vocab_size: VOCAB, max_logprobs: 20, eos_token: None };
+        let asked = SamplingRequest { temperature: Some(0.0), max_tokens: Some(128), logprobs: Some(8), ..more };
         let params = asked.resolve(&GenerationDefaults::default(), &limits, prompt.len()).unwrap();
         EngineRequest { prompt: Arc::new(prompt), pictures, params, salt: Vec::new(), arrived: Instant::now() }
     }
@@ -102,8 +100,11 @@ impl Goldens {
 
 /// An engine with the model. `tokens` is the most of a step.
 fn rig(tokens: usize) -> Rig {
-    let options =
-        LoadOptions { dtype: Dtype::Float32, threads: std::num::NonZeroUsize::new(2), instructions: Instructions::Fastest };
+    let options = LoadOptions {
+        dtype: Dtype::Float32,
+        threads: std::num::NonZeroUsize::new(2),
+        instructions: Instructions::Fastest,
+    };
     let model = Qwen2Vl::load(&folder(), &options, |_| ()).unwrap();
     let mut limits = config();
     limits.scheduler.max_num_batched_tokens = tokens;

@@ -91,7 +91,10 @@ impl ChatAsked {
         fields.finish()?;
         common.check(&fields)?;
         if echo {
-            return Err(bad("echo: this server does not repeat the last message of a chat; leave the field out", "echo"));
+            return Err(bad(
+                "echo: this server does not repeat the last message of a chat; leave the field out",
+                "echo",
+            ));
         }
         match top_logprobs {
             Some(top) if top < 0 && top != -1 => {
@@ -168,7 +171,9 @@ impl PromptAsked {
                 ([Value::String(text)], _) => Ok(Self::Text(text.clone())),
                 ([Value::Array(inner)], _) => match ids(inner) {
                     Some(ids) => Ok(Self::Ids(ids)),
-                    None => refused("prompt must be a string, array of strings, array of tokens, or array of token arrays"),
+                    None => {
+                        refused("prompt must be a string, array of strings, array of tokens, or array of token arrays")
+                    }
                 },
                 ([_, _, ..], _) => refused(
                     "prompt must be one text or one list of token ids: this server takes one prompt in a request; send \
@@ -271,7 +276,8 @@ mod tests {
         check(r#""stream_options":{"include_usage":true}"#, "stream=True");
         check(r#""stream":true,"prompt_logprobs":1"#, "not available");
         check(r#""echo":true"#, "echo");
-        for fine in [r#""logit_bias":null"#, r#""tools":[]"#, r#""response_format":{"type":"text"}"#, r#""nonsense":1"#] {
+        for fine in [r#""logit_bias":null"#, r#""tools":[]"#, r#""response_format":{"type":"text"}"#, r#""nonsense":1"#]
+        {
             let body = format!(r#"{{"messages":[],{fine}}}"#);
             assert!(ChatAsked::of(body.as_bytes()).is_ok(), "{fine}");
         }

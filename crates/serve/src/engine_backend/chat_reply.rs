@@ -158,7 +158,8 @@ impl EventSink for ChatReply {
 
 fn chat_logprob(words: Words, top: usize) -> ChatLogprob {
     let Word { text, logprob } = words.taken;
-    let one = |word: Word| TopLogprob { bytes: word.text.clone().into_bytes(), token: word.text, logprob: word.logprob };
+    let one =
+        |word: Word| TopLogprob { bytes: word.text.clone().into_bytes(), token: word.text, logprob: word.logprob };
     ChatLogprob {
         bytes: text.clone().into_bytes(),
         token: text,

@@ -17,10 +17,8 @@ use super::out::{failed, too_busy};
 use crate::validate::ApiError;
 
 /// Python's decoder does not mind bits that are set behind the last byte.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
-);
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&base64::alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// Pictures kept for the next request, bytes.
 const KEPT_BYTES_MAX: usize = 256 << 20;
@@ -243,8 +241,7 @@ mod tests {
     use super::*;
 
     fn media(local: Option<&Path>) -> Media {
-        let rules =
-            ImageRules { preprocessor: Preprocessor::of(Family::Qwen2Vl), normalisation: Normalisation::CLIP };
+        let rules = ImageRules { preprocessor: Preprocessor::of(Family::Qwen2Vl), normalisation: Normalisation::CLIP };
         Media::new(rules, local)
     }
 

@@ -72,11 +72,7 @@ fn histograms(page: &mut Page, stats: &EngineStats) {
         ("vllm:request_prompt_tokens", "Number of prefill tokens processed.", &stats.request_prompt_tokens),
         ("vllm:request_generation_tokens", "Number of generation tokens processed.", &stats.request_generation_tokens),
         ("vllm:iteration_tokens_total", "Histogram of number of tokens per engine_step.", &stats.step_tokens),
-        (
-            "vllm:request_params_max_tokens",
-            "Histogram of the max_tokens request parameter.",
-            &stats.request_max_tokens,
-        ),
+        ("vllm:request_params_max_tokens", "Histogram of the max_tokens request parameter.", &stats.request_max_tokens),
         ("vllm:time_to_first_token_seconds", "Histogram of time to first token in seconds.", &stats.ttft_s),
         ("vllm:inter_token_latency_seconds", "Histogram of inter-token latency in seconds.", &stats.itl_s),
         (
@@ -85,11 +81,7 @@ fn histograms(page: &mut Page, stats: &EngineStats) {
             &stats.tpot_s,
         ),
         ("vllm:e2e_request_latency_seconds", "Histogram of e2e request latency in seconds.", &stats.e2e_s),
-        (
-            "vllm:request_queue_time_seconds",
-            "Histogram of time spent in WAITING phase for request.",
-            &stats.queue_s,
-        ),
+        ("vllm:request_queue_time_seconds", "Histogram of time spent in WAITING phase for request.", &stats.queue_s),
         (
             "vllm:request_inference_time_seconds",
             "Histogram of time spent in RUNNING phase for request.",

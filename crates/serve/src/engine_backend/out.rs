@@ -52,7 +52,8 @@ impl Out {
             State::Nothing if error.status == 429 || error.status == 503 => {
                 let body = error.body.to_string();
                 let headers = [("retry-after", "1")];
-                let whole = Whole { status: error.status, headers: &headers, body: body.as_bytes(), ..Whole::default() };
+                let whole =
+                    Whole { status: error.status, headers: &headers, body: body.as_bytes(), ..Whole::default() };
                 self.whole(Whole { content_type: "application/json", ..whole });
             }
             State::Nothing => self.json(error.status, &error.body),

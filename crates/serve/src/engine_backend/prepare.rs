@@ -75,7 +75,8 @@ impl Served {
         arrived: Instant,
     ) -> Result<EngineRequest, ApiError> {
         let tokens = prepared.prompt.len();
-        let params = asked.sampling.resolve(&self.defaults, &self.limits, tokens).map_err(|refusal| refused(&refusal))?;
+        let params =
+            asked.sampling.resolve(&self.defaults, &self.limits, tokens).map_err(|refusal| refused(&refusal))?;
         Ok(EngineRequest {
             prompt: Arc::clone(&prepared.prompt),
             pictures: prepared.pictures.iter().map(|held| Arc::clone(&held.picture)).collect(),

@@ -214,7 +214,8 @@ mod tests {
     #[test]
     fn words_and_places_are_pythons() {
         // Expected: json.loads of Python 3.12.
-        let check = |text: &str, words: &'static str, at| assert_eq!(fault(text), Some(BadJson { words, at }), "{text}");
+        let check =
+            |text: &str, words: &'static str, at| assert_eq!(fault(text), Some(BadJson { words, at }), "{text}");
         check("", "Expecting value", 0);
         check("{\"model\": ", "Expecting value", 10);
         check("{x", "Expecting property name enclosed in double quotes", 1);

@@ -41,7 +41,9 @@ fn clients_that_go_leave_nothing_behind() {
             stream.read_exact(&mut [0; 400]).unwrap();
         }
     }
-    until(&server, "vllm:request_success_total{engine=\"0\",model_name=\"m\",finished_reason=\"abort\"}", |gone| gone > 0.0);
+    until(&server, "vllm:request_success_total{engine=\"0\",model_name=\"m\",finished_reason=\"abort\"}", |gone| {
+        gone > 0.0
+    });
     is_idle(&server);
     assert_eq!(server.post(CHAT, &chat("hello", json!({"max_tokens": 2}))).json()[0]["usage"]["completion_tokens"], 2);
 }
@@ -82,7 +84,10 @@ fn a_full_queue_is_429() {
     held.extend((0..2).map(|_| server.connect(&post(CHAT, &body))));
     until(&server, "vllm:num_requests_waiting{", |waiting| waiting == 2.0);
     let refused = server.post(CHAT, &body);
-    assert_eq!((refused.status.as_str(), refused.headers["retry-after"].as_str()), ("HTTP/1.1 429 Too Many Requests", "1"));
+    assert_eq!(
+        (refused.status.as_str(), refused.headers["retry-after"].as_str()),
+        ("HTTP/1.1 429 Too Many Requests", "1")
+    );
     assert_eq!(refused.json()[0]["error"]["code"], 429);
     assert_eq!(server.figure("vllm:admission_rejections_total"), 1.0);
     drop(open);
@@ -143,7 +148,10 @@ fn figures_have_the_names_of_vllm() {
     }
     assert_eq!(server.figure("vllm:time_to_first_token_seconds_count"), 1.0);
     assert_eq!(server.figure("vllm:inter_token_latency_seconds_count"), 2.0);
-    assert_eq!(server.figure("vllm:e2e_request_latency_seconds_bucket{engine=\"0\",model_name=\"m\",le=\"+Inf\"}"), 1.0);
+    assert_eq!(
+        server.figure("vllm:e2e_request_latency_seconds_bucket{engine=\"0\",model_name=\"m\",le=\"+Inf\"}"),
+        1.0
+    );
 }
 
 #[test]
@@ -172,7 +180,8 @@ fn what_this_server_cannot_do_is_refused() {
 #[test]
 fn a_completion_of_ids_and_a_prompt_only() {
     let server = Setup::new("m").answering(&["a"]);
-    let reply = server.post("/v1/completions", r#"{"prompt":[14880,53481],"max_tokens":2,"temperature":0,"return_token_ids":true}"#);
+    let reply = server
+        .post("/v1/completions", r#"{"prompt":[14880,53481],"max_tokens":2,"temperature":0,"return_token_ids":true}"#);
     let reply = reply.json().remove(0);
     assert_eq!((&reply["choices"][0]["text"], &reply["usage"]["prompt_tokens"]), (&json!("aa"), &json!(2)));
     assert_eq!(reply["choices"][0]["prompt_token_ids"], json!([14880, 53481]));

@@ -114,8 +114,10 @@ fn of_a_completion_that_repeats_its_prompt() {
         rows.insert(at - 1, of_prompt(&mut setup, entry));
     }
     for (at, entry) in choice["logprobs"]["top_logprobs"].as_array().unwrap().iter().enumerate().skip(3) {
-        let token = |(text, logprob): (&String, &Value)| {
-            Listed { id: setup.id(text), logprob: logprob.as_f64().unwrap(), rank: None }
+        let token = |(text, logprob): (&String, &Value)| Listed {
+            id: setup.id(text),
+            logprob: logprob.as_f64().unwrap(),
+            rank: None,
         };
         rows.insert(at - 1, entry.as_object().unwrap().iter().map(token).collect());
     }

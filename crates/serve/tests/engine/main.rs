@@ -3,4 +3,5 @@
 mod behaviour;
 mod goldens;
 mod logprobs;
+mod program;
 mod rig;

@@ -150,7 +150,7 @@ fn written(text: &str) -> String {
 }
 
 /// The letter that stands for a byte in the vocabulary (`bytes_to_unicode` of GPT-2).
-fn byte_letter(byte: u8) -> char {
+pub(crate) fn byte_letter(byte: u8) -> char {
     let stands_for_itself = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     if stands_for_itself(byte) {
         return char::from(byte);
@@ -276,7 +276,8 @@ fn without(text: &str, field: &str) -> String {
     let mut parts = text.split(field);
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let end = if field.ends_with('"') { part.find('"') } else { part.find(|letter: char| !letter.is_ascii_digit()) };
+        let end =
+            if field.ends_with('"') { part.find('"') } else { part.find(|letter: char| !letter.is_ascii_digit()) };
         out.push_str(field);
         out.push_str(&part[end.unwrap_or(0)..]);
     }
