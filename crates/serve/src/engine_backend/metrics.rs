@@ -33,6 +33,9 @@ fn levels(page: &mut Page, stats: &EngineStats) {
     page.gauge("vllm:kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage.", &[("", usage)]);
 }
 
+/// The values of a metric, each with the label that tells it from the others.
+type Values<'a> = Vec<(&'a str, u64)>;
+
 fn counters(page: &mut Page, stats: &EngineStats, served: &Served) {
     let scheduler = &stats.scheduler;
     let (queries, hits) = (scheduler.prefix_queries_tokens, scheduler.prefix_hits_tokens);
@@ -40,7 +43,7 @@ fn counters(page: &mut Page, stats: &EngineStats, served: &Served) {
     let cached = hits.min(stats.prompt_tokens);
     let finished = stats.finished;
     let of = |value: u64| vec![("", value)];
-    let all: [(&str, &str, Vec<(&str, u64)>); 9] = [
+    let all: [(&str, &str, Values<'_>); 9] = [
         ("vllm:prefix_cache_queries", "Prefix cache queries, in terms of number of queried tokens.", of(queries)),
         ("vllm:prefix_cache_hits", "Prefix cache hits, in terms of number of cached tokens.", of(hits)),
         ("vllm:mm_cache_queries", "Pictures that were asked for.", of(pictures as u64)),

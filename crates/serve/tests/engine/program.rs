@@ -87,15 +87,14 @@ impl Running {
     fn start(words: &[&str]) -> Self {
         let mut child = command(words).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let mut lines: Box<dyn Iterator<Item = String>> = Box::new(lines);
-        let mut said = Vec::new();
-        for line in lines.by_ref() {
-            if let Some(address) = line.strip_prefix("listening on http://") {
-                return Self { child, address: address.to_owned(), lines, said };
-            }
-            said.push(line);
-        }
-        panic!("it ended: {said:?}");
+        let mut running = Self { child, lines: Box::new(lines), address: String::new(), said: Vec::new() };
+        let line = running.lines.by_ref().find_map(|line| {
+            let address = line.strip_prefix("listening on http://").map(str::to_owned);
+            running.said.push(line);
+            address
+        });
+        running.address = line.unwrap_or_else(|| panic!("it ended: {:?}", running.said));
+        running
     }
 
     fn connect(&self, request: &str) -> TcpStream {
