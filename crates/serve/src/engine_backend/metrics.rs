@@ -11,7 +11,8 @@ use super::served::Served;
 pub(super) fn page(served: &Served) -> String {
     let stats = served.engine.stats();
     let model = served.names.first().map(String::as_str).unwrap_or_default();
-    let mut page = Page { text: String::new(), labels: format!("engine=\"0\",model_name=\"{}\"", escaped(model)) };
+    let mut page =
+        Page { text: String::new(), engine: "engine=\"0\"", model: format!("model_name=\"{}\"", escaped(model)) };
     levels(&mut page, &stats);
     counters(&mut page, &stats, served);
     histograms(&mut page, &stats);
@@ -102,10 +103,11 @@ fn histograms(page: &mut Page, stats: &EngineStats) {
     }
 }
 
-/// The text so far and the labels that stand on every line.
+/// The text so far, and the labels that stand on every line.
 struct Page {
     text: String,
-    labels: String,
+    engine: &'static str,
+    model: String,
 }
 
 impl Page {
@@ -151,8 +153,12 @@ impl Page {
     }
 
     fn line(&mut self, name: &str, label: &str, value: &str) {
-        let (labels, comma) = (&self.labels, if label.is_empty() { "" } else { "," });
-        let _ = writeln!(self.text, "{name}{{{labels}{comma}{label}}} {value}");
+        // Labels are in the order of their names, as Python's client writes them.
+        let mut labels = [self.engine, &self.model, label];
+        labels.sort_unstable();
+        let labels = labels.join(",");
+        let labels = labels.trim_start_matches(',');
+        let _ = writeln!(self.text, "{name}{{{labels}}} {value}");
     }
 }
 

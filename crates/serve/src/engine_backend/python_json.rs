@@ -16,30 +16,34 @@ enum Inside {
 
 /// The first fault of a text that has one. `None`: Python would read it.
 pub(super) fn fault(text: &str) -> Option<BadJson> {
-    Scan { text: text.chars().collect(), at: 0 }.document().err()
+    // Python counts characters, the scan bytes.
+    let fault = Scan { text: text.as_bytes(), at: 0 }.document().err()?;
+    let before = text.as_bytes().get(..fault.at).unwrap_or_default();
+    let at = before.iter().filter(|byte| (**byte as i8) >= -0x40).count();
+    Some(BadJson { at, ..fault })
 }
 
-struct Scan {
-    text: Vec<char>,
+struct Scan<'a> {
+    text: &'a [u8],
     at: usize,
 }
 
-impl Scan {
+impl Scan<'_> {
     fn document(&mut self) -> Result<(), BadJson> {
         let mut open: Vec<Inside> = Vec::new();
         self.space();
         // One turn for each value; containers are a list and not recursion, so that depth costs nothing.
         loop {
             let opened = match self.peek() {
-                Some('{') => Some(Inside::Object),
-                Some('[') => Some(Inside::Array),
+                Some(b'{') => Some(Inside::Object),
+                Some(b'[') => Some(Inside::Array),
                 _ => None,
             };
             match opened {
                 Some(Inside::Object) => {
                     self.at += 1;
                     self.space();
-                    if self.peek() != Some('}') {
+                    if self.peek() != Some(b'}') {
                         open.push(Inside::Object);
                         self.key()?;
                         continue;
@@ -49,7 +53,7 @@ impl Scan {
                 Some(Inside::Array) => {
                     self.at += 1;
                     self.space();
-                    if self.peek() != Some(']') {
+                    if self.peek() != Some(b']') {
                         open.push(Inside::Array);
                         continue;
                     }
@@ -71,18 +75,18 @@ impl Scan {
                 return if self.at == self.text.len() { Ok(true) } else { Err(self.bad("Extra data")) };
             };
             match (self.peek(), inside) {
-                (Some(','), Inside::Array) => {
+                (Some(b','), Inside::Array) => {
                     self.at += 1;
                     self.space();
                     return Ok(false);
                 }
-                (Some(','), Inside::Object) => {
+                (Some(b','), Inside::Object) => {
                     self.at += 1;
                     self.space();
                     self.key()?;
                     return Ok(false);
                 }
-                (Some(']'), Inside::Array) | (Some('}'), Inside::Object) => {
+                (Some(b']'), Inside::Array) | (Some(b'}'), Inside::Object) => {
                     self.at += 1;
                     open.pop();
                 }
@@ -93,12 +97,12 @@ impl Scan {
 
     /// A key and its colon; stands at the value.
     fn key(&mut self) -> Result<(), BadJson> {
-        if self.peek() != Some('"') {
+        if self.peek() != Some(b'"') {
             return Err(self.bad("Expecting property name enclosed in double quotes"));
         }
         self.string()?;
         self.space();
-        if self.peek() != Some(':') {
+        if self.peek() != Some(b':') {
             return Err(self.bad("Expecting ':' delimiter"));
         }
         self.at += 1;
@@ -107,12 +111,12 @@ impl Scan {
     }
 
     fn scalar(&mut self) -> Result<(), BadJson> {
-        if self.peek() == Some('"') {
+        if self.peek() == Some(b'"') {
             return self.string();
         }
         let words = ["null", "true", "false", "NaN", "Infinity", "-Infinity"];
-        let rest: String = self.text.iter().skip(self.at).take(9).collect();
-        if let Some(word) = words.iter().find(|word| rest.starts_with(**word)) {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        if let Some(word) = words.iter().find(|word| rest.starts_with(word.as_bytes())) {
             self.at += word.len();
             return Ok(());
         }
@@ -121,24 +125,24 @@ impl Scan {
 
     fn number(&mut self) -> Result<(), BadJson> {
         let start = self.at;
-        if self.peek() == Some('-') {
+        if self.peek() == Some(b'-') {
             self.at += 1;
         }
         match self.peek() {
-            Some('0') => self.at += 1,
-            Some('1'..='9') => self.digits(),
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits(),
             _ => {
                 self.at = start;
                 return Err(self.bad("Expecting value"));
             }
         }
         // What does not belong to the number is left for the next look.
-        if self.peek() == Some('.') && self.digit_at(self.at + 1) {
+        if self.peek() == Some(b'.') && self.digit_at(self.at + 1) {
             self.at += 1;
             self.digits();
         }
-        if matches!(self.peek(), Some('e' | 'E')) {
-            let sign = usize::from(matches!(self.text.get(self.at + 1), Some('+' | '-')));
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            let sign = usize::from(matches!(self.text.get(self.at + 1), Some(b'+' | b'-')));
             if self.digit_at(self.at + 1 + sign) {
                 self.at += 1 + sign;
                 self.digits();
@@ -153,9 +157,9 @@ impl Scan {
         loop {
             match self.peek() {
                 None => return Err(BadJson { words: "Unterminated string starting at", at: start }),
-                Some('"') => break,
-                Some('\\') => self.escape(start)?,
-                Some(control) if control < ' ' => return Err(self.bad("Invalid control character at")),
+                Some(b'"') => break,
+                Some(b'\\') => self.escape(start)?,
+                Some(control) if control < b' ' => return Err(self.bad("Invalid control character at")),
                 Some(_) => self.at += 1,
             }
         }
@@ -166,11 +170,11 @@ impl Scan {
     fn escape(&mut self, start: usize) -> Result<(), BadJson> {
         match self.text.get(self.at + 1) {
             None => Err(BadJson { words: "Unterminated string starting at", at: start }),
-            Some('"' | '\\' | '/' | 'b' | 'f' | 'n' | 'r' | 't') => {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
                 self.at += 2;
                 Ok(())
             }
-            Some('u') => {
+            Some(b'u') => {
                 let digits = self.text.iter().skip(self.at + 2).take(4).filter(|digit| digit.is_ascii_hexdigit());
                 if digits.count() < 4 {
                     return Err(BadJson { words: "Invalid \\uXXXX escape", at: self.at + 1 });
@@ -189,15 +193,15 @@ impl Scan {
     }
 
     fn digit_at(&self, at: usize) -> bool {
-        self.text.get(at).is_some_and(char::is_ascii_digit)
+        self.text.get(at).is_some_and(u8::is_ascii_digit)
     }
 
-    fn peek(&self) -> Option<char> {
+    fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
     fn space(&mut self) {
-        while matches!(self.peek(), Some(' ' | '\t' | '\n' | '\r')) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
     }

@@ -41,7 +41,7 @@ fn clients_that_go_leave_nothing_behind() {
             stream.read_exact(&mut [0; 400]).unwrap();
         }
     }
-    until(&server, "vllm:request_success_total{engine=\"0\",model_name=\"m\",finished_reason=\"abort\"}", |gone| {
+    until(&server, "vllm:request_success_total{engine=\"0\",finished_reason=\"abort\",model_name=\"m\"}", |gone| {
         gone > 0.0
     });
     is_idle(&server);
@@ -149,7 +149,7 @@ fn figures_have_the_names_of_vllm() {
     assert_eq!(server.figure("vllm:time_to_first_token_seconds_count"), 1.0);
     assert_eq!(server.figure("vllm:inter_token_latency_seconds_count"), 2.0);
     assert_eq!(
-        server.figure("vllm:e2e_request_latency_seconds_bucket{engine=\"0\",model_name=\"m\",le=\"+Inf\"}"),
+        server.figure("vllm:e2e_request_latency_seconds_bucket{engine=\"0\",le=\"+Inf\",model_name=\"m\"}"),
         1.0
     );
 }
@@ -191,4 +191,33 @@ fn a_completion_of_ids_and_a_prompt_only() {
     assert_eq!(reply["choices"][0]["logprobs"]["tokens"], json!(["请", "描述"]));
     let reply = server.post("/v1/completions", r#"{"prompt":[99999999]}"#);
     assert!(reply.status.contains("400"), "{reply:?}");
+}
+
+#[test]
+fn a_failure_in_the_middle_is_an_event() {
+    let mut setup = Setup::new("m");
+    let token = setup.id("a") as usize;
+    let server = setup.scripted(move |prompt, after, row| {
+        row[token] = if after + 1 >= prompt.len() + 2 { f32::NAN } else { 60.0 };
+    });
+    let more = json!({"stream": true, "max_tokens": 9, "ignore_eos": true});
+    let reply = server.post(CHAT, &chat("hello", more));
+    // The role, two tokens, the error and the end.
+    assert_eq!(reply.chunks.len(), 5, "{reply:?}");
+    assert_eq!(reply.json()[3]["error"]["code"], 500);
+    assert_eq!(reply.chunks[4], "data: [DONE]\n\n");
+    let reply = server.post(CHAT, &chat("hello", json!({"max_tokens": 9, "ignore_eos": true})));
+    assert!(reply.status.contains("500") && reply.body().contains("NaN"), "{reply:?}");
+    is_idle(&server);
+    assert_eq!(server.post(CHAT, &chat("hello", json!({"max_tokens": 2}))).json()[0]["usage"]["completion_tokens"], 2);
+}
+
+#[test]
+fn an_engine_that_is_gone_is_said_to_be() {
+    let server = Setup::new("m").scripted(|_, _, _| std::panic::resume_unwind(Box::new("the model fails")));
+    let reply = server.post(CHAT, &chat("hello", json!({"max_tokens": 9})));
+    assert!(reply.status.contains("500"), "{reply:?}");
+    assert!(server.get("/health").status.contains("503"));
+    let reply = server.post(CHAT, &chat("hello", json!({"max_tokens": 9})));
+    assert!(reply.status.contains("503") && reply.headers.contains_key("retry-after"), "{reply:?}");
 }

@@ -64,7 +64,7 @@ fn of_prompt(setup: &mut Setup, entry: &Value) -> Vec<Listed> {
     let token = |(id, token): (&String, &Value)| {
         let (id, text) = (id.parse().unwrap(), token["decoded_token"].as_str().unwrap());
         if !text.starts_with("<|") {
-            setup.vocabulary.push((text.to_owned(), id));
+            setup.know(text, u64::from(id));
         }
         Listed { id, logprob: token["logprob"].as_f64().unwrap(), rank: token["rank"].as_u64() }
     };

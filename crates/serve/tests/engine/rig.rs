@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -42,8 +43,8 @@ pub(crate) struct Server {
 /// How it is set up.
 pub(crate) struct Setup {
     pub(crate) options: ServeOptions,
-    /// Texts of tokens that the cut vocabulary lacks, with their ids.
-    pub(crate) vocabulary: Vec<(String, u32)>,
+    /// Bytes of tokens that the cut vocabulary lacks, with their ids.
+    vocabulary: Vec<(Vec<u8>, u32)>,
     /// Words of prompts that are one token of the full vocabulary, whose merges the cut one lacks.
     pub(crate) words: Vec<(&'static str, u32)>,
 }
@@ -73,8 +74,14 @@ impl Setup {
     }
 
     /// A server whose greedy answers are tokens of these texts, over and over.
-    pub(crate) fn answering(mut self, texts: &[&str]) -> Server {
-        let ids: Vec<u32> = texts.iter().map(|text| self.id(text)).collect();
+    pub(crate) fn answering(self, texts: &[&str]) -> Server {
+        let tokens: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+        self.answering_bytes(&tokens)
+    }
+
+    /// The same for tokens that need not be whole characters.
+    pub(crate) fn answering_bytes(mut self, tokens: &[&[u8]]) -> Server {
+        let ids: Vec<u32> = tokens.iter().map(|token| self.id_of(token)).collect();
         self.start(ScriptedStepper::new(VOCAB, move |prompt, after, row| {
             let place = (after + 1).saturating_sub(prompt.len()) % ids.len();
             row[ids[place] as usize] = 60.0;
@@ -82,17 +89,29 @@ impl Setup {
     }
 
     /// The id of a token of this text, which is added to the vocabulary if it has to be.
-    pub(crate) fn id(&mut self, text_of: &str) -> u32 {
-        if let Some((_, id)) = self.vocabulary.iter().find(|(other, _)| other == text_of) {
+    pub(crate) fn id(&mut self, text: &str) -> u32 {
+        self.id_of(text.as_bytes())
+    }
+
+    fn id_of(&mut self, token: &[u8]) -> u32 {
+        if let Some((_, id)) = self.vocabulary.iter().find(|(other, _)| other.as_slice() == token) {
             return *id;
         }
-        let known: Value = serde_json::from_str(&text("tokenizer/tokenizer.json")).unwrap();
-        if let Some(id) = known["model"]["vocab"][written(text_of)].as_u64() {
+        if let Some(id) = cut_tokenizer()["model"]["vocab"][written(token)].as_u64() {
             return u32::try_from(id).unwrap();
         }
-        let id = ADDED + u32::try_from(self.vocabulary.len()).unwrap();
-        self.vocabulary.push((text_of.to_owned(), id));
+        let vocabulary = cut_tokenizer()["model"]["vocab"].as_object().unwrap();
+        let is_taken = |id: &u32| {
+            self.vocabulary.iter().any(|(_, other)| other == id) || vocabulary.values().any(|other| other == id)
+        };
+        let id = (ADDED..).find(|id| !is_taken(id)).unwrap();
+        self.vocabulary.push((token.to_vec(), id));
         id
+    }
+
+    /// Adds a token to the vocabulary under its id.
+    pub(crate) fn know(&mut self, text: &str, id: u64) {
+        self.vocabulary.push((text.as_bytes().to_vec(), u32::try_from(id).unwrap()));
     }
 
     pub(crate) fn scripted(self, script: impl FnMut(&Prompt, usize, &mut [f32]) + Send + 'static) -> Server {
@@ -124,13 +143,13 @@ impl Setup {
 }
 
 /// The cut tokenizer and more tokens, each written as byte-level BPE writes it.
-fn tokenizer(more: &[(String, u32)], words: &[(&str, u32)]) -> String {
-    let mut tokenizer: Value = serde_json::from_str(&text("tokenizer/tokenizer.json")).unwrap();
+fn tokenizer(more: &[(Vec<u8>, u32)], words: &[(&str, u32)]) -> String {
+    let mut tokenizer = cut_tokenizer().clone();
     let vocabulary = tokenizer["model"]["vocab"].as_object_mut().unwrap();
     let known: HashMap<u64, String> =
         vocabulary.iter().map(|(text, id)| (id.as_u64().unwrap(), text.clone())).collect();
-    for (text, id) in more {
-        let written = written(text);
+    for (token, id) in more {
+        let written = written(token);
         match known.get(&u64::from(*id)) {
             Some(known) => assert_eq!(*known, written, "{id}"),
             None => drop(vocabulary.insert(written, json!(id))),
@@ -145,8 +164,13 @@ fn tokenizer(more: &[(String, u32)], words: &[(&str, u32)]) -> String {
 }
 
 /// A token's text as the vocabulary has it.
-fn written(text: &str) -> String {
-    text.bytes().map(byte_letter).collect()
+fn written(token: &[u8]) -> String {
+    token.iter().copied().map(byte_letter).collect()
+}
+
+fn cut_tokenizer() -> &'static Value {
+    static CUT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(&text("tokenizer/tokenizer.json")).unwrap());
+    &CUT
 }
 
 /// The letter that stands for a byte in the vocabulary (`bytes_to_unicode` of GPT-2).
