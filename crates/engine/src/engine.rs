@@ -87,18 +87,8 @@ struct Inbox {
     submissions: Vec<(EngineRequest, Box<dyn EventSink>)>,
     /// Sequences that wait in the scheduler, as of its last step.
     waiting_inside: usize,
-    state: State,
-}
-
-/// How far the engine's life has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum State {
-    #[default]
-    Open,
-    /// Nothing new is taken; what is there is finished.
-    Draining,
-    /// What is there is given up.
-    Closed,
+    /// The engine has ended or is about to: what is there is given up.
+    is_closed: bool,
 }
 
 impl Engine {
@@ -132,7 +122,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        locked(&self.handle.shared.inbox).state = State::Closed;
+        locked(&self.handle.shared.inbox).is_closed = true;
         self.handle.shared.wake.notify_all();
         if let Some(thread) = self.thread.take() {
             // A panic there has been printed there.
@@ -147,40 +137,28 @@ impl EngineHandle {
     pub fn submit(&self, request: EngineRequest, mut sink: Box<dyn EventSink>) {
         let mut inbox = locked(&self.shared.inbox);
         let waiting = inbox.submissions.len() + inbox.waiting_inside;
-        let refusal = match inbox.state {
-            State::Open if waiting < self.shared.queue_max => {
+        let refusal = match inbox.is_closed {
+            false if waiting < self.shared.queue_max => {
                 inbox.submissions.push((request, sink));
                 drop(inbox);
                 self.shared.wake.notify_all();
                 return;
             }
-            State::Open => {
+            false => {
                 locked(&self.shared.stats).refused_queue_full += 1;
                 let words = format!("{waiting} requests are waiting already; try again later");
                 Refusal::new(RefusalKind::QueueFull, words)
             }
-            State::Draining | State::Closed => {
-                Refusal::new(RefusalKind::Ending, "the server is ending; send the request to another one")
-            }
+            true => Refusal::new(RefusalKind::Ending, "the server is ending; send the request to another one"),
         };
         drop(inbox);
         sink.event(EngineEvent::Refused(refusal));
     }
 
-    /// Takes nothing new; what is there is finished.
-    pub fn drain(&self) {
-        let mut inbox = locked(&self.shared.inbox);
-        if inbox.state == State::Open {
-            inbox.state = State::Draining;
-        }
-        drop(inbox);
-        self.shared.wake.notify_all();
-    }
-
     /// Whether the engine takes requests.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        locked(&self.shared.inbox).state == State::Open
+        !locked(&self.shared.inbox).is_closed
     }
 
     /// Counters, levels and histograms, as of the last step.
@@ -195,7 +173,10 @@ impl EngineHandle {
 
 impl std::fmt::Debug for Inbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inbox").field("submissions", &self.submissions.len()).field("state", &self.state).finish()
+        f.debug_struct("Inbox")
+            .field("submissions", &self.submissions.len())
+            .field("is_closed", &self.is_closed)
+            .finish()
     }
 }
 

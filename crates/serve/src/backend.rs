@@ -130,9 +130,6 @@ pub trait Backend: Send {
         Err(ApiError::detail(404, "Not Found"))
     }
 
-    /// The server ends as soon as what is under way is answered: nothing new is to be taken.
-    fn drain(&mut self) {}
-
     /// A gate that replies wait at has been opened.
     fn open_gate(&mut self, _name: &str) {}
 }

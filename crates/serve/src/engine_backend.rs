@@ -143,10 +143,6 @@ impl Backend for EngineBackend {
             }
         }
     }
-
-    fn drain(&mut self) {
-        self.served.engine.drain();
-    }
 }
 
 impl Served {

@@ -1,7 +1,7 @@
 //! HTTP around a backend: the server side of the protocol that `vlm-benchmark` speaks.
 //!
 //! [`Listening`] becomes one thread with an event loop: connections, routes, and writes at exact times. What came is turned
-//! into the [`ValidRequest`] that a [`Backend`] may rely on. [`ScriptedBackend`] answers from a [`Script`], faults included: the test rig of
+//! into the [`ValidRequest`] that a [`Backend`] may rely on. [`EngineBackend`] answers with a model. [`ScriptedBackend`] answers from a [`Script`], faults included: the test rig of
 //! the client, and a server with known send times.
 
 mod app;

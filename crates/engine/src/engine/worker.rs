@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::event::{EngineEvent, EventSink};
 use super::live::{Live, Then};
 use super::stats::EngineStats;
-use super::{EngineRequest, Picture, Shared, State, locked};
+use super::{EngineRequest, Picture, Shared, locked};
 use crate::pixels::Patches;
 use crate::schedule::{EncodeTask, NewSequence, Scheduler, SequenceId, StepOutput, StepPlan, StopRules};
 use crate::stepper::{LogitRow, StepError, Stepper};
@@ -32,7 +32,7 @@ impl Drop for ClosesAtTheEnd {
     fn drop(&mut self) {
         let left = {
             let mut inbox = locked(&self.0.inbox);
-            inbox.state = State::Closed;
+            inbox.is_closed = true;
             std::mem::take(&mut inbox.submissions)
         };
         drop(left);
@@ -51,7 +51,7 @@ impl Worker {
         Self { shared, scheduler, stepper, tokenizer, live: HashMap::new(), stats, seed, requests: 0 }
     }
 
-    /// Until the engine is dropped, or drained and done.
+    /// Until the engine is dropped.
     pub(super) fn run(mut self) {
         let _end = ClosesAtTheEnd(Arc::clone(&self.shared));
         while let Some(submissions) = self.wait() {
@@ -74,17 +74,16 @@ impl Worker {
         let mut inbox = locked(&self.shared.inbox);
         loop {
             let is_idle = self.scheduler.is_idle() && inbox.submissions.is_empty();
-            match inbox.state {
-                State::Closed => return None,
-                State::Draining if is_idle => return None,
-                _ if is_idle => inbox = self.shared.wake.wait(inbox).unwrap_or_else(PoisonError::into_inner),
-                _ => {
-                    let submissions = std::mem::take(&mut inbox.submissions);
-                    // Until the next step all of them wait.
-                    inbox.waiting_inside += submissions.len();
-                    return Some(submissions);
-                }
+            if inbox.is_closed {
+                return None;
             }
+            if !is_idle {
+                let submissions = std::mem::take(&mut inbox.submissions);
+                // Until the next step all of them wait.
+                inbox.waiting_inside += submissions.len();
+                return Some(submissions);
+            }
+            inbox = self.shared.wake.wait(inbox).unwrap_or_else(PoisonError::into_inner);
         }
     }
 

@@ -155,20 +155,16 @@ fn a_failed_step_fails_those_in_it_and_no_other() {
 }
 
 #[test]
-fn what_is_under_way_is_finished_and_nothing_new_taken() {
-    let (open, gate) = channel::<()>();
-    let stepper = ScriptedStepper::new(VOCAB, move |_, _, row| {
-        let _ = gate.recv();
-        row[5] = 1.0;
-    });
-    let rig = Rig::of(stepper, config());
-    let answers: Vec<_> = (0..5).map(|_| rig.ask(request(&[1, 2], 200))).collect();
-    rig.handle().drain();
-    assert_eq!(rig.ask(request(&[1], 1)).refusal().kind, RefusalKind::Ending);
-    drop(open);
-    for answer in answers {
-        assert_eq!(answer.all().len(), 200);
-    }
+fn an_engine_that_ends_says_so() {
+    let rig = Rig::answering(config());
+    let answer = rig.ask(request(&[1, 2], 8000));
+    answer.wait_for_one();
+    let handle = rig.handle();
+    drop(rig);
+    assert!(!handle.is_open());
+    // Its sink is dropped before its end.
+    assert!(answer.events().iter().all(|event| matches!(event, EngineEvent::Token(token) if token.finish.is_none())));
+    assert_eq!(rig::ask(&handle, request(&[1], 1)).refusal().kind, RefusalKind::Ending);
 }
 
 #[test]

@@ -83,6 +83,13 @@ pub(crate) fn picture() -> Arc<Picture> {
     Arc::new(Picture::new(&image, &Arc::new(rules)).unwrap())
 }
 
+pub(crate) fn ask(engine: &EngineHandle, request: EngineRequest) -> Answer {
+    let (sender, events) = channel();
+    let gone = Arc::new(AtomicBool::new(false));
+    engine.submit(request, Box::new(Sink { events: sender, gone: Arc::clone(&gone) }));
+    Answer { events, gone }
+}
+
 impl Rig {
     pub(crate) fn answering(config: EngineConfig) -> Self {
         Self::of(ScriptedStepper::answering(VOCAB, IDS.to_vec()), config)
@@ -108,10 +115,7 @@ impl Rig {
     }
 
     pub(crate) fn ask(&self, request: EngineRequest) -> Answer {
-        let (sender, events) = channel();
-        let gone = Arc::new(AtomicBool::new(false));
-        self.handle().submit(request, Box::new(Sink { events: sender, gone: Arc::clone(&gone) }));
-        Answer { events, gone }
+        ask(&self.handle(), request)
     }
 
     /// Waits until the engine's figures are as wanted.

@@ -24,7 +24,6 @@ impl App {
         let _ = self.epoll.delete(&self.listening.listener);
         // Whoever connects from now on is refused by the system, and not left waiting.
         let _ = shutdown(self.listening.listener.as_raw_fd(), Shutdown::Both);
-        self.listening.backend.drain();
         let ids: Vec<u64> = self.connections.keys().copied().collect();
         for id in ids {
             self.leave(id);

@@ -74,7 +74,7 @@ pub struct EngineArgs {
 pub struct IgnoredArgs {
     #[arg(long, value_name = "X")]
     gpu_memory_utilization: Option<String>,
-    #[arg(long, short = None, value_name = "X")]
+    #[arg(long, value_name = "X")]
     tensor_parallel_size: Option<String>,
     #[arg(long, value_name = "X")]
     pipeline_parallel_size: Option<String>,
