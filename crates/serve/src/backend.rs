@@ -88,6 +88,8 @@ pub struct Call {
     pub body: Vec<u8>,
     /// The request was HEAD: the reply has no body.
     pub head_only: bool,
+    /// The client's `x-request-id`.
+    pub request_id: Option<String>,
 }
 
 /// What answers requests.

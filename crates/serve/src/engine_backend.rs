@@ -153,8 +153,8 @@ impl Served {
         }
         let body = call.body.as_slice();
         let result = match call.path.as_str() {
-            "/v1/chat/completions" => return self.chat(body, out, arrived),
-            "/v1/completions" => return self.completion(body, out, arrived),
+            "/v1/chat/completions" => return self.chat(&call, out, arrived),
+            "/v1/completions" => return self.completion(&call, out, arrived),
             "/tokenize" => tokens::tokenize(self, body, &mut out),
             "/detokenize" => tokens::detokenize(self, body, &mut out),
             path => Err(failed(&format!("{path} has no handler"))),
@@ -164,14 +164,14 @@ impl Served {
         }
     }
 
-    fn chat(&self, body: &[u8], mut out: Out, arrived: Instant) {
+    fn chat(&self, call: &Call, mut out: Out, arrived: Instant) {
         let prepared = (|| -> Result<_, ApiError> {
-            let asked = ChatAsked::of(body)?;
+            let asked = ChatAsked::of(&call.body)?;
             let model = self.name(asked.common.model.as_deref())?;
             self.check_length(&asked.common)?;
             let prepared = self.chat_prompt(&asked.chat)?;
             let request = self.engine_request(&asked.common, &prepared, arrived)?;
-            Ok((request, Answer::new(self, "chatcmpl", model, &asked.common, prepared)))
+            Ok((request, Answer::new(self, reply_id("chatcmpl", call), model, &asked.common, prepared)))
         })();
         match prepared {
             Ok((request, answer)) => self.engine.submit(request, Box::new(ChatReply::new(out, answer))),
@@ -179,15 +179,15 @@ impl Served {
         }
     }
 
-    fn completion(&self, body: &[u8], mut out: Out, arrived: Instant) {
+    fn completion(&self, call: &Call, mut out: Out, arrived: Instant) {
         let prepared = (|| -> Result<_, ApiError> {
-            let asked = CompletionAsked::of(body)?;
+            let asked = CompletionAsked::of(&call.body)?;
             let model = self.name(asked.common.model.as_deref())?;
             self.check_length(&asked.common)?;
             let prepared = self.completion_prompt(&asked.prompt, asked.add_special_tokens)?;
             let request = self.engine_request(&asked.common, &prepared, arrived)?;
             let echo = asked.echo.then(|| prepared.text.clone());
-            let answer = Answer::new(self, "cmpl", model, &asked.common, prepared);
+            let answer = Answer::new(self, reply_id("cmpl", call), model, &asked.common, prepared);
             Ok((request, answer, echo, asked.prompt_only))
         })();
         match prepared {
@@ -232,5 +232,13 @@ impl Served {
             })
         };
         json!({"object": "list", "data": self.names.iter().map(entry).collect::<Vec<_>>()})
+    }
+}
+
+/// The name of a reply: as in vLLM the client's own name of the request is in it, if there is one.
+fn reply_id(kind: &str, call: &Call) -> String {
+    match &call.request_id {
+        Some(id) => format!("{kind}-{id}"),
+        None => format!("{kind}-{}", unique()),
     }
 }

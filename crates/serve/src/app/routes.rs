@@ -92,7 +92,8 @@ impl App {
     fn call(&mut self, id: u64, request: Received) {
         let Some((arrival, sink)) = self.begin(id, &request) else { return };
         let head_only = request.method == "HEAD";
-        let call = Call { path: request.path, body: request.body, head_only };
+        let request_id = request.header("x-request-id").map(str::to_owned);
+        let call = Call { path: request.path, body: request.body, head_only, request_id };
         self.listening.backend.call(call, arrival, sink);
     }
 

@@ -42,11 +42,11 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// An answer without a token.
-    pub(super) fn new(served: &Served, kind: &str, model: String, asked: &Asked, prepared: Prepared) -> Self {
+    /// An answer without a token. `id` is the reply's name.
+    pub(super) fn new(served: &Served, id: String, model: String, asked: &Asked, prepared: Prepared) -> Self {
         let listed = |length: i64| usize::try_from(length).unwrap_or(served.limits.vocab_size as usize);
         Self {
-            id: format!("{kind}-{}", unique()),
+            id,
             created: stamp::unix_ns() / 1_000_000_000,
             model,
             fingerprint: served.fingerprint.clone(),

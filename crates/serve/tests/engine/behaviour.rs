@@ -221,3 +221,13 @@ fn an_engine_that_is_gone_is_said_to_be() {
     let reply = server.post(CHAT, &chat("hello", json!({"max_tokens": 9})));
     assert!(reply.status.contains("503") && reply.headers.contains_key("retry-after"), "{reply:?}");
 }
+
+#[test]
+fn a_reply_bears_the_clients_name_of_the_request() {
+    let server = Setup::new("m").answering(&["a"]);
+    let request = post(CHAT, &chat("hello", json!({"max_tokens": 1})));
+    let named = request.replacen("host: h", "host: h\r\nx-request-id: bench-7", 1);
+    assert_eq!(server.ask(&named).json()[0]["id"], "chatcmpl-bench-7");
+    let (first, second) = (server.ask(&request).json().remove(0), server.ask(&request).json().remove(0));
+    assert!(first["id"].as_str().unwrap().starts_with("chatcmpl-") && first["id"] != second["id"]);
+}
