@@ -14,6 +14,9 @@ use super::out::{failed, refused};
 use super::served::Served;
 use crate::validate::ApiError;
 
+/// No token of Qwen2's vocabulary has more bytes: the longest are 128 spaces.
+const TOKEN_BYTES_MAX: usize = 128;
+
 /// A prompt and the pictures in it.
 pub(super) struct Prepared {
     pub(super) prompt: Arc<Prompt>,
@@ -33,7 +36,7 @@ impl Served {
         }
         let text = self.template.render(&chat, &asked.options).map_err(|refusal| refused(&refusal))?;
         let pictures = chat.images().map(|url| self.media.load(url)).collect::<Result<Vec<_>, _>>()?;
-        let ids = self.tokenizer.encode(&text, asked.add_special_tokens).map_err(|error| broken(&error))?;
+        let ids = self.encode(&text, asked.add_special_tokens)?;
         let prompt = self.prompt(&ids, &pictures, true)?;
         Ok(Prepared { prompt, pictures, text })
     }
@@ -42,7 +45,7 @@ impl Served {
     pub(super) fn completion_prompt(&self, asked: &PromptAsked, special: bool) -> Result<Prepared, ApiError> {
         let (ids, text, is_text) = match asked {
             PromptAsked::Text(text) => {
-                let ids = self.tokenizer.encode(text, special).map_err(|error| broken(&error))?;
+                let ids = self.encode(text, special)?;
                 (ids, text.clone(), true)
             }
             PromptAsked::Ids(ids) => {
@@ -53,6 +56,15 @@ impl Served {
         };
         let prompt = self.prompt(&ids, &[], is_text)?;
         Ok(Prepared { prompt, pictures: Vec::new(), text })
+    }
+
+    /// The ids of a text. One that is too long in any case is refused before it is read.
+    pub(super) fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, ApiError> {
+        let longest = self.limits.max_model_len;
+        if text.len() / TOKEN_BYTES_MAX > longest {
+            check_input_length(longest + 1, longest).map_err(|refusal| refused(&refusal))?;
+        }
+        self.tokenizer.encode(text, special).map_err(|error| broken(&error))
     }
 
     /// Ids that a client sent, if the model knows all of them.

@@ -27,7 +27,7 @@ pub(super) fn tokenize(served: &Served, body: &[u8], out: &mut Out) -> Result<()
         let special = fields.boolean("add_special_tokens").unwrap_or(true);
         fields.finish()?;
         served.name(model.as_deref())?;
-        served.tokenizer.encode(&text, special).map_err(|error| broken(&error))?
+        served.encode(&text, special)?
     };
     let pieces: Option<Vec<_>> = strings.then(|| ids.iter().map(|id| served.tokenizer.piece(*id)).collect());
     let longest = served.limits.max_model_len;

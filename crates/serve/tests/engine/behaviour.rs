@@ -231,3 +231,17 @@ fn a_reply_bears_the_clients_name_of_the_request() {
     let (first, second) = (server.ask(&request).json().remove(0), server.ask(&request).json().remove(0));
     assert!(first["id"].as_str().unwrap().starts_with("chatcmpl-") && first["id"] != second["id"]);
 }
+
+#[test]
+fn what_is_too_long_in_any_case_is_not_read() {
+    let mut setup = Setup::new("m");
+    setup.options.engine.scheduler.max_model_len = 64;
+    let server = setup.answering(&["a"]);
+    // More bytes than 65 tokens of 128.
+    let text = " ".repeat(65 * 128);
+    let words = "your prompt contains at least 65 input tokens";
+    let reply = server.post(CHAT, &chat(&text, json!({})));
+    assert!(reply.status.contains("400") && reply.body().contains(words), "{reply:?}");
+    let reply = server.post("/tokenize", &json!({"prompt": text}).to_string());
+    assert!(reply.status.contains("400") && reply.body().contains(words), "{reply:?}");
+}
