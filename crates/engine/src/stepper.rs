@@ -1,7 +1,13 @@
 //! What carries out a planned step: the model, or a script in tests. It must not know channels, clocks or sampling:
 //! rows of logits go to whoever asked for the step.
 
+mod model;
+mod scripted;
+
 use std::sync::Arc;
+
+pub use model::ModelStepper;
+pub use scripted::{RowScript, ScriptedStepper};
 
 use crate::pixels::Patches;
 use crate::prompt::ContentHash;
@@ -116,4 +122,7 @@ pub enum StepError {
         /// What is of another length or stands outside.
         what: &'static str,
     },
+    /// The model refuses a chunk or a picture.
+    #[error("{0}")]
+    Model(String),
 }

@@ -19,6 +19,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 mod accept;
 mod connection;
+mod drain;
 mod input;
 mod limits;
 mod listening;
@@ -62,6 +63,8 @@ struct App {
     replies_sender: Sender<PlacedReply>,
     /// The process has no descriptor for another connection: the listener rests until then.
     accept_again_ns: Option<u64>,
+    /// Nothing new is taken.
+    is_draining: bool,
     wake: Arc<dyn Fn() + Send + Sync>,
     chats: u64,
     in_flight: usize,
@@ -95,6 +98,7 @@ impl App {
             replies,
             replies_sender,
             accept_again_ns: None,
+            is_draining: false,
             chats: 0,
             in_flight: 0,
             read_bytes: 0,
@@ -103,7 +107,7 @@ impl App {
     }
 
     fn run(mut self) -> Result<(), ServeError> {
-        while !self.listening.shared.stop.load(Ordering::SeqCst) {
+        while !self.listening.shared.stop.load(Ordering::SeqCst) && !self.is_drained() {
             let timeout = self.timeout();
             self.turn(timeout)?;
         }

@@ -79,6 +79,19 @@ impl ReplySink {
     }
 }
 
+/// A request to a route that is the backend's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The path.
+    pub path: String,
+    /// The body as it came, of any content.
+    pub body: Vec<u8>,
+    /// The request was HEAD: the reply has no body.
+    pub head_only: bool,
+    /// The client's `x-request-id`.
+    pub request_id: Option<String>,
+}
+
 /// What answers requests.
 pub trait Backend: Send {
     /// The names under which its model is served; the first is the usual one.
@@ -97,14 +110,27 @@ pub trait Backend: Send {
         None
     }
 
-    /// Tokens of a text, for `/tokenize`; `None`: there is no such endpoint.
-    fn tokenize(&self, text: &str) -> Option<Vec<u32>>;
+    /// The methods of a path that the backend answers itself, in [`Backend::call`], in place of the server.
+    fn methods(&self, _path: &str) -> Option<&'static [&'static str]> {
+        None
+    }
 
-    /// Answers a request through the sink.
+    /// Answers a request to one of its own paths, or refuses it, through the sink. This happens in the event loop: whatever
+    /// takes time belongs elsewhere.
+    fn call(&mut self, _call: Call, _arrival: Arrival, _sink: ReplySink) {}
+
+    /// Tokens of a text, for `/tokenize`; `None`: there is no such endpoint.
+    fn tokenize(&self, _text: &str) -> Option<Vec<u32>> {
+        None
+    }
+
+    /// Answers a chat request through the sink, unless the backend has a route of its own for chats.
     ///
     /// # Errors
     /// A refusal, which goes out as an HTTP error.
-    fn submit(&mut self, request: &ValidRequest, arrival: Arrival, sink: ReplySink) -> Result<(), ApiError>;
+    fn submit(&mut self, _request: &ValidRequest, _arrival: Arrival, _sink: ReplySink) -> Result<(), ApiError> {
+        Err(ApiError::detail(404, "Not Found"))
+    }
 
     /// A gate that replies wait at has been opened.
     fn open_gate(&mut self, _name: &str) {}

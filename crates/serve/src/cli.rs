@@ -1,12 +1,18 @@
 //! The command line of `vlm-server`: vLLM's flags, in either spelling, and those of the script.
 
+mod engine;
+
 use crate::error::ServeError;
 use crate::script::{Script, StreamReply};
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::parser::ValueSource;
+use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Serve the OpenAI chat protocol as vLLM does. This build has no engine yet: it plays scripts (--scripted).
+pub(crate) use engine::flag;
+pub use engine::{EngineArgs, IgnoredArgs};
+
+/// Serve Qwen2-VL over the OpenAI protocol, as vLLM does, on the CPU; or play a script (--scripted).
 #[derive(Debug, Clone, Parser)]
 #[command(name = "vlm-server", version, max_term_width = 110)]
 pub struct Args {
@@ -34,30 +40,15 @@ pub struct Args {
     /// The certificate's key, PEM
     #[arg(long, value_name = "FILE", requires = "ssl_certfile")]
     pub ssl_keyfile: Option<PathBuf>,
-    /// Chat template (the engine's)
-    #[arg(long)]
-    pub chat_template: Option<PathBuf>,
-    /// Tokenizer's folder (the engine's)
-    #[arg(long)]
-    pub tokenizer: Option<PathBuf>,
-    /// Type of the weights (the engine's)
-    #[arg(long)]
-    pub dtype: Option<String>,
-    /// Sequences at once (the engine's)
-    #[arg(long)]
-    pub max_num_seqs: Option<u32>,
-    /// Longest context (the engine's)
-    #[arg(long)]
-    pub max_model_len: Option<u32>,
-    /// Share of a GPU's memory (without meaning here)
-    #[arg(long)]
-    pub gpu_memory_utilization: Option<f64>,
-    /// GPUs to spread over (without meaning here)
-    #[arg(long)]
-    pub tensor_parallel_size: Option<u32>,
-    /// Trust code from the model's repository (without meaning here)
-    #[arg(long)]
-    pub trust_remote_code: bool,
+    /// Flags of the engine.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Flags that do nothing here.
+    #[command(flatten)]
+    pub ignored: IgnoredArgs,
+    /// The names of those that were given.
+    #[arg(skip)]
+    pub ignored_names: Vec<String>,
 
     /// Answer from a script: given tokens at given times, no model
     #[arg(long, help_heading = "Script")]
@@ -101,7 +92,13 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Err
         let name = name.replace('_', "-");
         if flags.contains(&name) { format!("--{name}{rest}").into() } else { word }
     });
-    Args::from_arg_matches(&command.try_get_matches_from(hyphened)?)
+    let matches = command.try_get_matches_from(hyphened)?;
+    let mut args = Args::from_arg_matches(&matches)?;
+    let ignored = IgnoredArgs::augment_args(clap::Command::new("ignored"));
+    let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let given = ignored.get_arguments().filter(|arg| is_given(arg.get_id().as_str()));
+    args.ignored_names = given.filter_map(|arg| arg.get_long()).map(|name| format!("--{name}")).collect();
+    Ok(args)
 }
 
 impl Args {
@@ -169,11 +166,29 @@ mod tests {
             --tokenizer /data/models/Qwen2-VL-7B-Instruct --dtype bfloat16 --max_num_seqs 256 --max-model-len 16384 --port 8001 --host 127.0.0.1";
         let seed = args(seed);
         assert_eq!(
-            (seed.port, seed.max_num_seqs, seed.model_name()),
-            (8001, Some(256), Some("/data/models/Qwen2-VL-7B-Instruct"))
+            (seed.port, seed.engine.max_num_seqs, seed.model_name()),
+            (8001, 256, Some("/data/models/Qwen2-VL-7B-Instruct"))
         );
-        assert_eq!(args("serve m --gpu_memory_utilization=0.9").model_name(), Some("m"));
+        assert_eq!((seed.engine.dtype.as_str(), seed.engine.max_model_len), ("bfloat16", Some(16384)));
+        let other = args("serve m --gpu_memory_utilization=0.9 --enforce-eager");
+        assert_eq!(other.model_name(), Some("m"));
+        assert_eq!(other.ignored_names, ["--gpu-memory-utilization", "--enforce-eager"]);
         assert_eq!(args("m").model_name(), Some("m"));
+    }
+
+    #[test]
+    fn limits_on_pictures() {
+        let pixels = |json: &str| args_of(&["--mm-processor-kwargs", json]).engine.pixel_limits().ok();
+        assert_eq!(pixels(r#"{"min_pixels": 3136, "max_pixels": 501760}"#), Some((Some(3136), Some(501_760))));
+        assert_eq!(pixels(r#"{"size": {"longest_edge": 7}}"#), Some((None, Some(7))));
+        assert_eq!((pixels(r#"{"fps": 2}"#), pixels("5")), (None, None));
+        let images = |given: &str| args_of(&["--limit-mm-per-prompt", given]).engine.images_max().ok();
+        assert_eq!((images(r#"{"image": 2}"#), images("image=3"), images("x")), (Some(2), Some(3), None));
+        assert_eq!(args("m").engine.images_max().ok(), Some(999));
+    }
+
+    fn args_of(words: &[&str]) -> Args {
+        parse(["vlm-server"].iter().chain(words).map(OsString::from)).unwrap()
     }
 
     #[test]

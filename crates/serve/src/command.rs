@@ -1,14 +1,22 @@
 //! `vlm-server` from its command line to its end, as a library function: another binary can be this server too.
 
 use crate::app::{Keep, Listening, StopHandle};
+use crate::backend::Backend;
 use crate::cli::{self, Args};
 use crate::error::ServeError;
+use crate::loading;
 use crate::rig::tls_config;
+use crate::script::Script;
 use crate::scripted::ScriptedBackend;
 use nix::sys::signal::{SigSet, Signal};
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+use tokio_rustls::rustls::ServerConfig;
+
+/// The exit status of a program that a signal ended.
+const INTERRUPTED: i32 = 130;
 
 /// Runs the server that these words describe; the first is the program's name. SIGINT and SIGTERM end it in order.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -30,7 +38,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(args: &Args) -> Result<(), ServeError> {
     if !args.scripted {
-        return Err(ServeError::NoEngine);
+        return serve(args, None);
     }
     let mut script = args.script()?;
     if args.print_script {
@@ -40,36 +48,76 @@ fn run(args: &Args) -> Result<(), ServeError> {
         std::io::stdout().lock().write_all(&[json.as_slice(), b"\n"].concat())?;
         return Ok(());
     }
+    serve(args, Some(script))
+}
+
+/// Serves a script, or else a model, until a signal.
+fn serve(args: &Args, script: Option<Script>) -> Result<(), ServeError> {
     raise_open_files();
-    let names = script.models.join(", ");
+    let is_scripted = script.is_some();
+    let running = heed_signals(is_scripted)?;
+    let tls = tls(args)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let (backend, words): (Box<dyn Backend>, String) = match script {
+        Some(script) => {
+            let names = script.models.join(", ");
+            let words =
+                format!("vlm-server: SCRIPTED, no model: answers are made-up tokens at set times; served as {names}");
+            (Box::new(ScriptedBackend::new(script)), words)
+        }
+        None => {
+            if !args.ignored_names.is_empty() {
+                say(&format!("without meaning on a CPU, and ignored: {}", args.ignored_names.join(", ")));
+            }
+            let backend = loading::backend(args, say)?;
+            let words = format!("vlm-server: served as {}", backend.models().join(", "));
+            (Box::new(backend), words)
+        }
+    };
+    let mut listening = Listening::bind(&args.host, args.port, tls, backend)?;
+    listening.spin = args.spin;
+    listening.keep = if args.truth_log.is_some() { Keep::Times } else { Keep::Nothing };
+    let handle = listening.handle();
+    say(&words);
+    say(&format!("listening on {scheme}://{}", listening.address()?));
+    let _ = running.set(handle.clone());
+    listening.serve()?;
+    write_truth(args, &handle)
+}
+
+/// Waits for signals in a thread of its own, and blocks them in every other from here on. What they end is put into the
+/// cell once it runs; before that they end the process.
+fn heed_signals(is_scripted: bool) -> Result<Arc<OnceLock<StopHandle>>, ServeError> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
     signals.thread_block()?;
-    let tls = match (&args.ssl_certfile, &args.ssl_keyfile) {
-        (Some(certificate), Some(key)) => {
-            let read = |path: &std::path::Path| {
-                std::fs::read(path).map_err(|why| ServeError::Certificate(format!("{}: {why}", path.display())))
-            };
-            Some(tls_config(&read(certificate)?, &read(key)?)?)
-        }
-        _ => None,
-    };
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let mut listening = Listening::bind(&args.host, args.port, tls, Box::new(ScriptedBackend::new(script)))?;
-    listening.spin = args.spin;
-    listening.keep = if args.truth_log.is_some() { Keep::Times } else { Keep::Nothing };
-    let handle = listening.handle();
-    say(&format!("vlm-server: SCRIPTED, no model: answers are made-up tokens at set times; served as {names}"));
-    say(&format!("listening on {scheme}://{}", listening.address()?));
-    let stopper = handle.clone();
+    let running: Arc<OnceLock<StopHandle>> = Arc::default();
+    let server = Arc::clone(&running);
     std::thread::Builder::new().name("signals".into()).spawn(move || {
-        if signals.wait().is_ok() {
-            stopper.stop();
+        let mut drains = !is_scripted;
+        while signals.wait().is_ok() {
+            match server.get() {
+                None => std::process::exit(INTERRUPTED),
+                // Answers of a model are finished first; a second signal ends them too.
+                Some(server) if drains => {
+                    say("ending: what is under way is finished; a second signal ends it now");
+                    server.drain();
+                    drains = false;
+                }
+                Some(server) => server.stop(),
+            }
         }
     })?;
-    listening.serve()?;
-    write_truth(args, &handle)
+    Ok(running)
+}
+
+fn tls(args: &Args) -> Result<Option<Arc<ServerConfig>>, ServeError> {
+    let (Some(certificate), Some(key)) = (&args.ssl_certfile, &args.ssl_keyfile) else { return Ok(None) };
+    let read = |path: &std::path::Path| {
+        std::fs::read(path).map_err(|why| ServeError::Certificate(format!("{}: {why}", path.display())))
+    };
+    tls_config(&read(certificate)?, &read(key)?).map(Some)
 }
 
 /// As many open files as the system allows: each stream is one.

@@ -38,9 +38,57 @@ pub enum ServeError {
         /// What is allowed.
         allowed: &'static str,
     },
-    /// No script was asked for.
-    #[error("this build has no engine: it can only play scripts; give --scripted (--help shows what a script can do)")]
-    NoEngine,
+    /// No model was named.
+    #[error(
+        "no model: give the folder of a Qwen2-VL checkpoint (--model FOLDER, or serve FOLDER), or play a script \
+         (--scripted)"
+    )]
+    NoModel,
+    /// The model's folder.
+    #[error(
+        "--model {}: there is no such folder; give the folder of a Qwen2-VL checkpoint (config.json, tokenizer.json, \
+         safetensors), as a download has it: this server downloads nothing",
+        folder.display()
+    )]
+    ModelFolder {
+        /// What was given.
+        folder: PathBuf,
+    },
+    /// A flag's value.
+    #[error("{name} {given}: allowed is {allowed}")]
+    Flag {
+        /// The flag.
+        name: &'static str,
+        /// What was given.
+        given: String,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// A longer context than the model is made for.
+    #[error("--max-model-len {given}: the checkpoint is made for at most {longest} tokens; give that or fewer")]
+    TooLong {
+        /// What was given.
+        given: usize,
+        /// What the checkpoint says.
+        longest: usize,
+    },
+    /// A file of the checkpoint.
+    #[error("{}: {why}; check that the checkpoint's folder is whole", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// The system's words.
+        why: io::Error,
+    },
+    /// The checkpoint.
+    #[error(transparent)]
+    Model(#[from] engine::model::Error),
+    /// The checkpoint's settings for pictures.
+    #[error(transparent)]
+    Geometry(#[from] geometry::Error),
+    /// The same, for their values.
+    #[error(transparent)]
+    Pixels(#[from] engine::pixels::Error),
     /// The log of what was received and sent.
     #[error("--truth-log {path}: {why}")]
     TruthLog {
@@ -49,6 +97,12 @@ pub enum ServeError {
         /// The system's words.
         why: io::Error,
     },
+    /// The checkpoint's text files, or a template.
+    #[error(transparent)]
+    Text(#[from] engine::text::TextError),
+    /// The engine's limits.
+    #[error(transparent)]
+    Engine(#[from] engine::engine::EngineError),
     /// The system.
     #[error("{0}")]
     System(#[from] io::Error),

@@ -1,7 +1,7 @@
 //! HTTP around a backend: the server side of the protocol that `vlm-benchmark` speaks.
 //!
 //! [`Listening`] becomes one thread with an event loop: connections, routes, and writes at exact times. What came is turned
-//! into the [`ValidRequest`] that a [`Backend`] may rely on. [`ScriptedBackend`] answers from a [`Script`], faults included: the test rig of
+//! into the [`ValidRequest`] that a [`Backend`] may rely on. [`EngineBackend`] answers with a model. [`ScriptedBackend`] answers from a [`Script`], faults included: the test rig of
 //! the client, and a server with known send times.
 
 mod app;
@@ -9,9 +9,11 @@ mod backend;
 pub mod cli;
 mod command;
 mod composer;
+mod engine_backend;
 mod error;
 mod http;
 mod image_size;
+mod loading;
 mod reply;
 mod rig;
 mod script;
@@ -19,8 +21,9 @@ mod scripted;
 mod validate;
 
 pub use app::{Keep, Limits, Listening, Record, StopHandle, WriteStamp};
-pub use backend::{Arrival, Backend, Output, Pieces, ReplySink};
+pub use backend::{Arrival, Backend, Call, Output, Pieces, ReplySink};
 pub use command::main;
+pub use engine_backend::{EngineBackend, ModelParts, ServeOptions, TextSide};
 pub use error::ServeError;
 pub use rig::ScriptedServer;
 pub use script::{

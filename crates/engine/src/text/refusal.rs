@@ -16,7 +16,7 @@ pub struct Refusal {
     pub value: Option<String>,
 }
 
-/// Kinds of refusals. All but the last are the client's (400); a full queue is 429.
+/// Kinds of refusals. All but the last two are the client's (400); a full queue is 429, a server that ends 503.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RefusalKind {
     /// A sampling parameter is out of its range.
@@ -31,6 +31,8 @@ pub enum RefusalKind {
     Unsupported,
     /// The waiting queue is full.
     QueueFull,
+    /// The server is ending and takes nothing new.
+    Ending,
 }
 
 impl Refusal {

@@ -34,7 +34,7 @@ impl App {
 
     /// Ends the listener's rest when its time has come. Called once before each wait, so that a rest is at least one wait.
     pub(super) fn accept_again(&mut self) {
-        if self.accept_again_ns.is_some_and(|at_ns| at_ns <= now_ns()) {
+        if !self.is_draining && self.accept_again_ns.is_some_and(|at_ns| at_ns <= now_ns()) {
             self.accept_again_ns = None;
             self.listen(true);
         }
@@ -42,7 +42,7 @@ impl App {
 
     /// A descriptor has become free.
     pub(super) fn room_to_accept(&mut self) {
-        if self.accept_again_ns.is_some() {
+        if !self.is_draining && self.accept_again_ns.is_some() {
             self.accept_again_ns = Some(0);
         }
     }

@@ -78,7 +78,7 @@ impl App {
                     connection.keep_alive = request.keep_alive;
                     connection.head_only = request.method == "HEAD";
                     connection.last_used_ns = now_ns();
-                    self.route(id, &request);
+                    self.route(id, *request);
                 }
             }
         }

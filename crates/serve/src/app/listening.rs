@@ -14,6 +14,7 @@ use tokio_rustls::rustls::ServerConfig;
 /// What the loop and its handles share.
 pub(super) struct Shared {
     pub(super) stop: AtomicBool,
+    pub(super) drain: AtomicBool,
     pub(super) waker: EventFd,
     pub(super) records: Mutex<Vec<Record>>,
     pub(super) gates: Mutex<Vec<String>>,
@@ -41,6 +42,12 @@ impl StopHandle {
     /// Ends the loop soon.
     pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::SeqCst);
+        self.shared.wake();
+    }
+
+    /// Takes no connection more, and ends the loop when everything that was asked for is answered.
+    pub fn drain(&self) {
+        self.shared.drain.store(true, Ordering::SeqCst);
         self.shared.wake();
     }
 
@@ -90,6 +97,7 @@ impl Listening {
         listener.set_nonblocking(true)?;
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
+            drain: AtomicBool::new(false),
             waker: EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?,
             records: Mutex::default(),
             gates: Mutex::default(),

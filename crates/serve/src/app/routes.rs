@@ -4,7 +4,7 @@ use super::connection::Answering;
 use super::listening::locked;
 use super::observed::{Keep, Record};
 use super::{App, CONNECTION_FIRST};
-use crate::backend::{Arrival, ReplySink};
+use crate::backend::{Arrival, Call, ReplySink};
 use crate::http::{Received, Whole};
 use crate::validate::{ApiError, validate};
 use serde_json::json;
@@ -55,7 +55,7 @@ impl Route {
 }
 
 impl App {
-    pub(super) fn route(&mut self, id: u64, request: &Received) {
+    pub(super) fn route(&mut self, id: u64, request: Received) {
         let asks_to_ask =
             request.header("origin").is_some() && request.header("access-control-request-method").is_some();
         if request.method == "OPTIONS" && asks_to_ask {
@@ -67,21 +67,34 @@ impl App {
         }
         let route = Route::at(&request.path);
         let is_guarded = request.path.starts_with("/v1") || matches!(route, Some((Route::Records, _)));
-        if is_guarded && request.method != "OPTIONS" && !self.may_enter(request) {
+        if is_guarded && request.method != "OPTIONS" && !self.may_enter(&request) {
             return self.json(id, 401, &json!({"error": "Unauthorized"}));
         }
         let method = if request.method == "HEAD" { "GET" } else { request.method.as_str() };
+        if let Some(methods) = self.listening.backend.methods(&request.path) {
+            return if methods.contains(&method) { self.call(id, request) } else { self.wrong_method(id, methods) };
+        }
         match route {
-            Some((route, methods)) if methods.contains(&method) => self.serve(id, route, request),
-            Some((_, methods)) => {
-                let body = ApiError::detail(405, "Method Not Allowed").body.to_string();
-                let headers = [("allow", &*methods.join(", "))];
-                let whole =
-                    Whole { status: 405, content_type: "application/json", headers: &headers, ..Whole::default() };
-                self.whole(id, Whole { body: body.as_bytes(), ..whole });
-            }
+            Some((route, methods)) if methods.contains(&method) => self.serve(id, route, &request),
+            Some((_, methods)) => self.wrong_method(id, methods),
             None => self.refuse(id, &ApiError::detail(404, "Not Found")),
         }
+    }
+
+    fn wrong_method(&mut self, id: u64, methods: &[&str]) {
+        let body = ApiError::detail(405, "Method Not Allowed").body.to_string();
+        let headers = [("allow", &*methods.join(", "))];
+        let whole = Whole { status: 405, content_type: "application/json", headers: &headers, ..Whole::default() };
+        self.whole(id, Whole { body: body.as_bytes(), ..whole });
+    }
+
+    /// Hands a request to a backend that has a route of its own for it.
+    fn call(&mut self, id: u64, request: Received) {
+        let Some((arrival, sink)) = self.begin(id, &request) else { return };
+        let head_only = request.method == "HEAD";
+        let request_id = request.header("x-request-id").map(str::to_owned);
+        let call = Call { path: request.path, body: request.body, head_only, request_id };
+        self.listening.backend.call(call, arrival, sink);
     }
 
     /// Whether the request carries the key, if one is needed.
@@ -150,7 +163,16 @@ impl App {
             Ok(valid) => valid,
             Err(error) => return self.refuse(id, &error),
         };
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some((arrival, sink)) = self.begin(id, request) else { return };
+        if let Err(error) = self.listening.backend.submit(&valid, arrival, sink) {
+            self.end_reply(id);
+            self.refuse(id, &error);
+        }
+    }
+
+    /// Notes that a request is being answered.
+    fn begin(&mut self, id: u64, request: &Received) -> Option<(Arrival, ReplySink)> {
+        let connection = self.connections.get_mut(&id)?;
         let (number, read_ns, gone) = (self.chats, connection.read_ns, Arc::new(AtomicBool::new(false)));
         self.in_flight += 1;
         self.chats += 1;
@@ -181,10 +203,7 @@ impl App {
             wake: Arc::clone(&self.wake),
         };
         let arrival = Arrival { number, read_ns, in_flight: self.in_flight };
-        if let Err(error) = self.listening.backend.submit(&valid, arrival, sink) {
-            self.end_reply(id);
-            self.refuse(id, &error);
-        }
+        Some((arrival, sink))
     }
 
     pub(super) fn refuse(&mut self, id: u64, error: &ApiError) {

@@ -1,0 +1,175 @@
+//! The reply to a completion, token by token: events, or one body at the end.
+
+use engine::engine::{EngineEvent, EventSink, TokenEvent};
+
+use super::answer::{Answer, Word, Words};
+use super::chat_reply::json;
+use super::out::{Out, failed, refused};
+use super::shapes::{
+    CompletionBody, CompletionChoice, CompletionLogprobs, Event, EventUsage, Pairs, WholeCompletionChoice,
+};
+
+/// The sink of one completion.
+pub(super) struct CompletionReply {
+    out: Out,
+    answer: Answer,
+    /// The prompt's text, where it is to be repeated.
+    echo: Option<String>,
+    /// The answer is not wanted.
+    prompt_only: bool,
+    /// In characters, where the next token's text begins.
+    offset: usize,
+    logprobs: Option<CompletionLogprobs>,
+}
+
+impl CompletionReply {
+    pub(super) fn new(out: Out, answer: Answer, echo: Option<String>, prompt_only: bool) -> Self {
+        let logprobs = answer.logprobs.map(|_| CompletionLogprobs::default());
+        Self { out, answer, echo, prompt_only, offset: 0, logprobs }
+    }
+
+    fn token(&mut self, event: &TokenEvent) {
+        let is_first = self.answer.tokens.is_empty();
+        let of_prompt = event.prompt_logprobs.as_ref().map(|list| self.answer.prompt_words(list));
+        let words = self.answer.add(event);
+        let echo = self.echo.as_deref().filter(|_| is_first).unwrap_or_default().to_owned();
+        let mut new = CompletionLogprobs::default();
+        if self.logprobs.is_some() {
+            if is_first && self.echo.is_some() {
+                for word in of_prompt.into_iter().flatten() {
+                    self.list(&mut new, word);
+                }
+            }
+            if let Some(words) = words.filter(|_| !self.prompt_only) {
+                self.list(&mut new, Ok(words));
+            }
+        }
+        let text = if self.prompt_only { echo } else { echo + &event.text };
+        if self.answer.stream { self.send(&text, new) } else { self.collect(new) }
+    }
+
+    fn list(&mut self, list: &mut CompletionLogprobs, words: Result<Words, String>) {
+        list.text_offset.push(self.offset);
+        let text = match words {
+            Ok(Words { taken: Word { text, logprob }, listed }) => {
+                list.token_logprobs.push(Some(logprob));
+                let top: Pairs<f64> = listed.into_iter().map(|word| (word.text, word.logprob)).collect();
+                list.top_logprobs.push(Some(top));
+                text
+            }
+            Err(text) => {
+                list.token_logprobs.push(None);
+                list.top_logprobs.push(None);
+                text
+            }
+        };
+        self.offset += text.chars().count();
+        list.tokens.push(text);
+    }
+
+    fn send(&mut self, text: &str, logprobs: CompletionLogprobs) {
+        let answer = &self.answer;
+        let is_first = answer.tokens.len() == 1;
+        let prompt = answer.prompt.ids();
+        let last_token = answer.tokens.get(answer.tokens.len().saturating_sub(1)..).unwrap_or_default();
+        let ids = match (is_first && self.echo.is_some(), self.prompt_only) {
+            (true, true) => prompt.to_vec(),
+            (true, false) => [prompt, last_token].concat(),
+            (false, _) => last_token.to_vec(),
+        };
+        let choice = CompletionChoice {
+            index: 0,
+            text,
+            logprobs: self.logprobs.as_ref().map(|_| &logprobs),
+            finish_reason: answer.finish_name(),
+            stop_reason: answer.stop_reason(),
+            prompt_token_ids: Some(prompt).filter(|_| answer.return_token_ids && is_first),
+            token_ids: Some(ids.as_slice()).filter(|_| answer.return_token_ids),
+        };
+        let usage = answer.continuous_usage.then(|| EventUsage::Running(answer.counts().running()));
+        let last = answer.finish.is_some();
+        let mut events = vec![self.framed(&[choice], usage, last && !answer.include_usage)];
+        if last && answer.include_usage {
+            let usage = Some(EventUsage::Last(answer.counts().last()));
+            events.push(self.framed(&[], usage, true));
+        }
+        self.out.events(&events, 1, last);
+    }
+
+    fn framed(&self, choices: &[CompletionChoice<'_>], usage: Option<EventUsage>, is_end: bool) -> String {
+        let answer = &self.answer;
+        json(&Event {
+            id: &answer.id,
+            object: "text_completion",
+            created: answer.created,
+            model: &answer.model,
+            choices,
+            usage,
+            prompt_token_ids: None,
+            prompt_text: None,
+            system_fingerprint: is_end.then_some(answer.fingerprint.as_str()),
+        })
+    }
+
+    /// Keeps what is new for the one body at the end.
+    fn collect(&mut self, new: CompletionLogprobs) {
+        if let Some(all) = &mut self.logprobs {
+            all.text_offset.extend(new.text_offset);
+            all.token_logprobs.extend(new.token_logprobs);
+            all.tokens.extend(new.tokens);
+            all.top_logprobs.extend(new.top_logprobs);
+        }
+        if self.answer.finish.is_some() {
+            self.whole();
+        }
+    }
+
+    fn whole(&mut self) {
+        let answer = &self.answer;
+        let text = match &self.echo {
+            Some(echo) if self.prompt_only => echo.clone(),
+            Some(echo) => echo.clone() + &answer.text,
+            None => answer.text.clone(),
+        };
+        let body = CompletionBody {
+            id: &answer.id,
+            object: "text_completion",
+            created: answer.created,
+            model: &answer.model,
+            choices: [WholeCompletionChoice {
+                index: 0,
+                text: &text,
+                logprobs: self.logprobs.as_ref(),
+                finish_reason: answer.finish_name().unwrap_or("stop"),
+                stop_reason: answer.stop_reason(),
+                token_ids: answer.return_token_ids.then_some(&answer.tokens),
+                prompt_logprobs: answer.prompt_logprobs.as_ref(),
+                prompt_token_ids: answer.return_token_ids.then(|| answer.prompt.ids()),
+                routed_experts: None,
+            }],
+            service_tier: None,
+            system_fingerprint: &answer.fingerprint,
+            usage: answer.counts().whole(),
+            kv_transfer_params: None,
+            ec_transfer_params: None,
+            metrics: None,
+        };
+        self.out.json(200, &body);
+    }
+}
+
+impl EventSink for CompletionReply {
+    fn event(&mut self, event: EngineEvent) {
+        match event {
+            EngineEvent::Accepted if self.answer.stream => self.out.begin(),
+            EngineEvent::Accepted => {}
+            EngineEvent::Refused(refusal) => self.out.refuse(&refused(&refusal)),
+            EngineEvent::Failed(words) => self.out.refuse(&failed(&words)),
+            EngineEvent::Token(token) => self.token(&token),
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.out.is_gone()
+    }
+}

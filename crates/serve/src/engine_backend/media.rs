@@ -1,0 +1,303 @@
+//! From the URL of a picture to the picture as the model sees it, in vLLM's words where it is refused. Pictures that come
+//! again are not decoded again; what all of them take together is bounded.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base64::Engine;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::GeneralPurposeConfig;
+use engine::engine::{ImageRules, Picture};
+use engine::pixels::{Error, Limits, RgbImage, decode};
+use sha2::{Digest, Sha256};
+
+use super::out::{failed, too_busy};
+use crate::validate::ApiError;
+
+/// Python's decoder does not mind bits that are set behind the last byte.
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&base64::alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+
+/// Pictures kept for the next request, bytes.
+const KEPT_BYTES_MAX: usize = 256 << 20;
+/// Pictures of all requests that wait or run, bytes.
+const HELD_BYTES_MAX: usize = 4 << 30;
+
+/// Where pictures come from.
+pub(super) struct Media {
+    rules: Arc<ImageRules>,
+    limits: Limits,
+    /// Files under this folder may be named by a `file://` URL.
+    local: Option<PathBuf>,
+    kept: Mutex<Kept>,
+    held_bytes: Arc<AtomicUsize>,
+    queries: AtomicUsize,
+    hits: AtomicUsize,
+}
+
+/// A picture and its share of the memory for pictures.
+pub(super) struct Held {
+    pub(super) picture: Arc<Picture>,
+    held_bytes: Arc<AtomicUsize>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.held_bytes.fetch_sub(self.picture.bytes(), Ordering::Relaxed);
+    }
+}
+
+/// The pictures that came last.
+#[derive(Default)]
+struct Kept {
+    pictures: HashMap<[u8; 32], (Arc<Held>, u64)>,
+    bytes: usize,
+    uses: u64,
+}
+
+impl Media {
+    /// `local` is a folder's path as the user gave it.
+    pub(super) fn new(rules: ImageRules, local: Option<&Path>) -> Self {
+        Self {
+            rules: Arc::new(rules),
+            limits: Limits::default(),
+            local: local.map(|folder| folder.canonicalize().unwrap_or_else(|_| folder.to_owned())),
+            kept: Mutex::default(),
+            held_bytes: Arc::default(),
+            queries: AtomicUsize::new(0),
+            hits: AtomicUsize::new(0),
+        }
+    }
+
+    /// Pictures that were asked for, and those that had been decoded before.
+    pub(super) fn queries_and_hits(&self) -> (usize, usize) {
+        (self.queries.load(Ordering::Relaxed), self.hits.load(Ordering::Relaxed))
+    }
+
+    /// The picture of a URL.
+    pub(super) fn load(&self, url: &str) -> Result<Arc<Held>, ApiError> {
+        self.queries.fetch_add(1, Ordering::Relaxed);
+        let bytes = match url {
+            _ if url.starts_with("data:") => return self.load_data(url),
+            _ if url.starts_with("file:") => self.file(url)?,
+            _ if url.starts_with("http://") || url.starts_with("https://") => {
+                return Err(refused(
+                    "this server fetches no pictures: send the picture in the request, as a data URL \
+                     (data:image/png;base64,…)",
+                ));
+            }
+            _ => return Err(refused("The URL must be either a HTTP, data or file URL.")),
+        };
+        let name = Sha256::digest(&bytes).into();
+        match self.kept_before(&name) {
+            Some(held) => Ok(held),
+            None => self.decoded(name, &bytes),
+        }
+    }
+
+    /// A data URL is known by its text: it need not be decoded to be found.
+    fn load_data(&self, url: &str) -> Result<Arc<Held>, ApiError> {
+        let name = Sha256::digest(url.as_bytes()).into();
+        match self.kept_before(&name) {
+            Some(held) => Ok(held),
+            None => self.decoded(name, &data(url)?),
+        }
+    }
+
+    fn decoded(&self, name: [u8; 32], bytes: &[u8]) -> Result<Arc<Held>, ApiError> {
+        let image = decode(bytes, &self.limits).map_err(|error| match error {
+            Error::NotAPicture => refused("Failed to load image: cannot identify image file <_io.BytesIO object>"),
+            other => refused(&format!("Failed to load image: {other}")),
+        })?;
+        let picture = Picture::new(&image, &self.rules).map_err(|error| not_processed(&image, &error))?;
+        let held = self.hold(picture)?;
+        self.keep(name, &held);
+        Ok(held)
+    }
+
+    /// Takes memory for a picture; those that are only kept give way.
+    fn hold(&self, picture: Picture) -> Result<Arc<Held>, ApiError> {
+        let bytes = picture.bytes();
+        let held = Held { picture: Arc::new(picture), held_bytes: Arc::clone(&self.held_bytes) };
+        if self.held_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > HELD_BYTES_MAX {
+            let gives_way = std::mem::take(&mut *self.kept());
+            drop(gives_way);
+            if self.held_bytes.load(Ordering::Relaxed) > HELD_BYTES_MAX {
+                return Err(too_busy("the pictures of waiting requests fill the memory for them; try again later"));
+            }
+        }
+        Ok(Arc::new(held))
+    }
+
+    fn kept_before(&self, name: &[u8; 32]) -> Option<Arc<Held>> {
+        let mut kept = self.kept();
+        kept.uses += 1;
+        let now = kept.uses;
+        let (held, used) = kept.pictures.get_mut(name)?;
+        *used = now;
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        Some(Arc::clone(held))
+    }
+
+    fn keep(&self, name: [u8; 32], held: &Arc<Held>) {
+        let mut kept = self.kept();
+        let now = kept.uses;
+        if kept.pictures.insert(name, (Arc::clone(held), now)).is_none() {
+            kept.bytes += held.picture.bytes();
+        }
+        while kept.bytes > KEPT_BYTES_MAX {
+            let oldest = kept.pictures.iter().min_by_key(|(_, (_, used))| *used).map(|(name, _)| *name);
+            let Some((gone, _)) = oldest.and_then(|name| kept.pictures.remove(&name)) else { return };
+            kept.bytes -= gone.picture.bytes();
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // The data are whole after every single change: a panic elsewhere does not spoil them.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file(&self, url: &str) -> Result<Vec<u8>, ApiError> {
+        let Some(root) = &self.local else {
+            return Err(failed("Cannot load local files without `--allowed-local-media-path`."));
+        };
+        let path = local_path(url).ok_or_else(|| refused("a file URL must hold an absolute path on this machine"))?;
+        let outside = || {
+            let (path, root) = (path.display(), root.display());
+            refused(&format!("The file path {path} must be a subpath of `--allowed-local-media-path {root}`."))
+        };
+        // Links are followed before the folder is compared. A file that is not there says no more than one outside.
+        let real = path.canonicalize().map_err(|_| outside())?;
+        if !real.starts_with(root) {
+            return Err(outside());
+        }
+        let size = std::fs::metadata(&real).map_err(|_| outside())?;
+        if !size.is_file() || size.len() > self.limits.bytes_max {
+            return Err(refused("Failed to load image: it is no plain file, or too large"));
+        }
+        std::fs::read(&real).map_err(|_| outside())
+    }
+}
+
+/// The bytes of a data URL.
+fn data(url: &str) -> Result<Vec<u8>, ApiError> {
+    let rest = url.strip_prefix("data:").unwrap_or_default();
+    let (kind, data) = rest.split_once(',').ok_or_else(|| refused("a data URL must have a comma before its data"))?;
+    if !kind.ends_with(";base64") {
+        return Err(refused("Only base64 data URLs are supported for now."));
+    }
+    BASE64.decode(data).map_err(|error| match error {
+        base64::DecodeError::InvalidByte(_, byte) if byte != b'=' => refused("Non-base64 digit found"),
+        _ => refused("Incorrect padding"),
+    })
+}
+
+/// The path of a `file:` URL of this machine, its percent signs decoded.
+fn local_path(url: &str) -> Option<PathBuf> {
+    let rest = url.strip_prefix("file:")?;
+    let path = match rest.strip_prefix("//") {
+        Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
+        None => rest,
+    };
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut left = path.as_bytes().iter().copied();
+    while let Some(byte) = left.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                u8::try_from(digit(left.next()?)? * 16 + digit(left.next()?)?).ok()?
+            }
+            byte => byte,
+        });
+    }
+    let path = PathBuf::from(String::from_utf8(bytes).ok()?);
+    path.is_absolute().then_some(path)
+}
+
+/// vLLM's words for a picture that the processor refuses: it names the pictures and not the reason.
+fn not_processed(image: &RgbImage, error: &Error) -> ApiError {
+    match error {
+        Error::Geometry(geometry::Error::AspectRatio { .. }) => refused(&format!(
+            "Failed to apply Qwen2VLProcessor on data={{'images': [<PIL.Image.Image image mode=RGB size={}x{}>]}} with \
+             kwargs={{'do_normalize': False, 'do_rescale': False, 'return_tensors': 'pt'}}",
+            image.width, image.height
+        )),
+        other => refused(&other.to_string()),
+    }
+}
+
+fn refused(words: &str) -> ApiError {
+    ApiError::new(400, "BadRequestError", words, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::STANDARD;
+    use engine::pixels::Normalisation;
+    use geometry::{Family, Preprocessor};
+
+    use super::*;
+
+    fn media(local: Option<&Path>) -> Media {
+        let rules = ImageRules { preprocessor: Preprocessor::of(Family::Qwen2Vl), normalisation: Normalisation::CLIP };
+        Media::new(rules, local)
+    }
+
+    fn png() -> Vec<u8> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/pictures/formats/png_rgb.png");
+        std::fs::read(file).unwrap()
+    }
+
+    #[test]
+    fn refusals_as_recorded() {
+        let check = |url: &str, status, words: &str| {
+            let error = media(None).load(url).err().unwrap();
+            assert_eq!((error.status, error.body["error"]["message"].as_str()), (status, Some(words)), "{url}");
+        };
+        check("data:image/png;base64,@@@@", 400, "Non-base64 digit found");
+        let no_image = "Failed to load image: cannot identify image file <_io.BytesIO object>";
+        check("data:image/png;base64,bm90IGFuIGltYWdlIGF0IGFsbA==", 400, no_image);
+        let no_local = "Cannot load local files without `--allowed-local-media-path`.";
+        check("file:///etc/hostname", 500, no_local);
+        let narrow = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAB9AAAAAFCAIAAACSDuA8AAAAS0lEQVR4nO3YUQkAIBAFQc8gBrskxjeEDwSZSbDfW73XAAAAAAAA7szXAQAAAAAA8APDHQAAAAAAAgx3AAAAAAAIMNwBAAAAACDgAKXaAPoMRwBIAAAAAElFTkSuQmCC";
+        let words = "Failed to apply Qwen2VLProcessor on data={'images': [<PIL.Image.Image image mode=RGB size=2000x5>]} with kwargs={'do_normalize': False, 'do_rescale': False, 'return_tensors': 'pt'}";
+        check(narrow, 400, words);
+        check("ftp://x/y.png", 400, "The URL must be either a HTTP, data or file URL.");
+        check("data:image/png;base64,AAA", 400, "Incorrect padding");
+        assert_eq!(media(None).load("http://127.0.0.1/x.png").err().unwrap().status, 400);
+    }
+
+    #[test]
+    fn a_picture_that_comes_again_is_the_same() {
+        let media = media(None);
+        let url = format!("data:image/png;base64,{}", STANDARD.encode(png()));
+        let (first, second) = (media.load(&url).unwrap(), media.load(&url).unwrap());
+        assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(media.queries_and_hits(), (2, 1));
+        let bytes = first.picture.bytes();
+        assert_eq!(media.held_bytes.load(Ordering::Relaxed), bytes);
+        drop((first, second));
+        std::mem::take(&mut *media.kept());
+        assert_eq!(media.held_bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn files_only_under_the_folder() {
+        let folder = std::env::temp_dir().join(format!("vlm-media-{}", std::process::id()));
+        let inside = folder.join("in side");
+        std::fs::create_dir_all(&inside).unwrap();
+        std::fs::write(inside.join("a.png"), png()).unwrap();
+        std::fs::write(folder.join("secret.png"), png()).unwrap();
+        std::os::unix::fs::symlink(folder.join("secret.png"), inside.join("link.png")).unwrap();
+        let media = media(Some(&inside));
+        let url = |rest: &str| format!("file://{}/{rest}", folder.display());
+        assert!(media.load(&url("in%20side/a.png")).is_ok());
+        for outside in ["in%20side/link.png", "in%20side/../secret.png", "secret.png", "in%20side/none.png"] {
+            let error = media.load(&url(outside)).err().unwrap();
+            assert!(error.body.to_string().contains("must be a subpath"), "{outside}: {error:?}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,125 @@
+//! One reply on its way to the client: whole, or event by event. Whoever drops it unfinished has failed, and the client is
+//! told so.
+
+use engine::text::{Refusal, RefusalKind};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::backend::{Output, ReplySink};
+use crate::http::{self, Whole};
+use crate::validate::ApiError;
+
+/// A reply that is not finished.
+pub(super) struct Out {
+    sink: ReplySink,
+    head_only: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Nothing,
+    Streaming,
+    Done,
+}
+
+impl Out {
+    pub(super) fn new(sink: ReplySink, head_only: bool) -> Self {
+        Self { sink, head_only, state: State::Nothing }
+    }
+
+    /// Whether nobody waits for it any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.state == State::Done || self.sink.is_gone()
+    }
+
+    /// A JSON body.
+    pub(super) fn json(&mut self, status: u16, body: &impl Serialize) {
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        self.whole(Whole { status, content_type: "application/json", body: &body, ..Whole::default() });
+    }
+
+    /// A whole reply.
+    pub(super) fn whole(&mut self, whole: Whole<'_>) {
+        let bytes = Whole { head_only: self.head_only, ..whole }.bytes();
+        self.play(bytes, 0, true);
+    }
+
+    /// A refusal; in the middle of a stream it is an event, and the stream ends.
+    pub(super) fn refuse(&mut self, error: &ApiError) {
+        match self.state {
+            State::Done => {}
+            State::Nothing if error.status == 429 || error.status == 503 => {
+                let body = error.body.to_string();
+                let headers = [("retry-after", "1")];
+                let whole =
+                    Whole { status: error.status, headers: &headers, body: body.as_bytes(), ..Whole::default() };
+                self.whole(Whole { content_type: "application/json", ..whole });
+            }
+            State::Nothing => self.json(error.status, &error.body),
+            State::Streaming => self.events(&[error.body.to_string()], 0, true),
+        }
+    }
+
+    /// The head of a stream.
+    pub(super) fn begin(&mut self) {
+        if self.state == State::Nothing {
+            self.state = State::Streaming;
+            self.play(http::stream_head(), 0, false);
+        }
+    }
+
+    /// Events of a stream, each in a chunk of its own; `last` ends it as vLLM does.
+    pub(super) fn events(&mut self, events: &[String], tokens: u32, last: bool) {
+        self.begin();
+        let mut bytes = Vec::new();
+        for event in events.iter().map(String::as_str).chain(last.then_some("[DONE]")) {
+            bytes.extend(http::chunk(format!("data: {event}\n\n").as_bytes()));
+        }
+        if last {
+            bytes.extend_from_slice(http::LAST_CHUNK);
+        }
+        self.play(bytes, tokens, last);
+    }
+
+    fn play(&mut self, bytes: Vec<u8>, tokens: u32, last: bool) {
+        let end = last.then_some((0, Output::End));
+        self.sink.play(Box::new(std::iter::once((0, Output::Bytes { bytes, tokens })).chain(end)));
+        if last {
+            self.state = State::Done;
+        }
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        if self.state != State::Done {
+            self.refuse(&failed("the server ended this request before its answer was whole; try again"));
+        }
+    }
+}
+
+/// An error of the server's own.
+pub(super) fn failed(words: &str) -> ApiError {
+    ApiError::new(500, "InternalServerError", words, None)
+}
+
+/// A refusal of the engine as an HTTP error.
+pub(super) fn refused(refusal: &Refusal) -> ApiError {
+    let (status, kind) = match refusal.kind {
+        RefusalKind::QueueFull => (429, "TooManyRequestsError"),
+        RefusalKind::Ending => (503, "ServiceUnavailableError"),
+        RefusalKind::Sampling
+        | RefusalKind::ContextLength
+        | RefusalKind::Content
+        | RefusalKind::Template
+        | RefusalKind::Unsupported => (400, "BadRequestError"),
+    };
+    ApiError::new(status, kind, refusal.to_string(), refusal.parameter)
+}
+
+/// An answer to a queue that is full.
+pub(super) fn too_busy(words: &str) -> ApiError {
+    let body = json!({"error": {"message": words, "type": "TooManyRequestsError", "param": null, "code": 429}});
+    ApiError { status: 429, body }
+}

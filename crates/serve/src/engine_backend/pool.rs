@@ -1,0 +1,143 @@
+//! Threads for work that would hold up the event loop: parsing bodies, decoding pictures, templates, tokens. Bounded by
+//! number and by bytes.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// The threads. Each task is handed to one function.
+pub(super) struct Pool<T> {
+    shared: Arc<Shared<T>>,
+    threads: Vec<JoinHandle<()>>,
+    tasks_max: usize,
+    bytes_max: usize,
+}
+
+struct Shared<T> {
+    queue: Mutex<Queue<T>>,
+    wake: Condvar,
+}
+
+struct Queue<T> {
+    /// Each with the bytes that it holds.
+    tasks: VecDeque<(usize, T)>,
+    /// Of waiting tasks.
+    bytes: usize,
+    ends: bool,
+}
+
+impl<T: Send + 'static> Pool<T> {
+    /// `threads` threads, at least one.
+    pub(super) fn new(
+        threads: usize,
+        tasks_max: usize,
+        bytes_max: usize,
+        work: impl Fn(T) + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
+        let queue = Mutex::new(Queue { tasks: VecDeque::new(), bytes: 0, ends: false });
+        let shared = Arc::new(Shared { queue, wake: Condvar::new() });
+        let mut pool = Self { shared, threads: Vec::new(), tasks_max, bytes_max };
+        let work = Arc::new(work);
+        for _ in 0..threads.max(1) {
+            let (shared, work) = (Arc::clone(&pool.shared), Arc::clone(&work));
+            let run = move || shared.run(&*work);
+            pool.threads.push(std::thread::Builder::new().name("prepare".into()).spawn(run)?);
+        }
+        Ok(pool)
+    }
+
+    /// Hands a task over; gives it back if there is too much to do already. One task may be larger than all that is
+    /// allowed: it alone.
+    pub(super) fn submit(&self, bytes: usize, task: T) -> Result<(), T> {
+        let mut queue = self.shared.locked();
+        let too_large = queue.bytes > 0 && queue.bytes.saturating_add(bytes) > self.bytes_max;
+        if queue.tasks.len() >= self.tasks_max || too_large {
+            return Err(task);
+        }
+        queue.bytes += bytes;
+        queue.tasks.push_back((bytes, task));
+        drop(queue);
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+}
+
+impl<T> Drop for Pool<T> {
+    fn drop(&mut self) {
+        let left = {
+            let mut queue = self.shared.locked();
+            queue.ends = true;
+            std::mem::take(&mut queue.tasks)
+        };
+        drop(left);
+        self.shared.wake.notify_all();
+        for thread in self.threads.drain(..) {
+            // Panics of tasks are caught; there is nobody to tell of another.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<T> Shared<T> {
+    fn run(&self, work: &dyn Fn(T)) {
+        while let Some(task) = self.next() {
+            // Whoever waits for it learns of a panic from what the task drops; the panic itself has been printed.
+            let _ = catch_unwind(AssertUnwindSafe(|| work(task)));
+        }
+    }
+
+    fn next(&self) -> Option<T> {
+        let mut queue = self.locked();
+        loop {
+            if let Some((bytes, task)) = queue.tasks.pop_front() {
+                queue.bytes -= bytes;
+                return Some(task);
+            }
+            if queue.ends {
+                return None;
+            }
+            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Queue<T>> {
+        // The data are whole after every single change: a panic elsewhere does not spoil them.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// Says that it has begun, waits, and fails.
+    struct Task(Sender<()>, Receiver<()>);
+
+    #[test]
+    fn it_is_bounded_and_survives_panics() {
+        let work = |Task(begin, gate): Task| {
+            let _ = begin.send(());
+            let _ = gate.recv();
+            std::panic::resume_unwind(Box::new("a task fails"));
+        };
+        let pool = Pool::new(1, 2, 100, work).unwrap();
+        let (begin, begun) = channel();
+        let mut gates = Vec::new();
+        let mut submit = |bytes| {
+            let (open, gate) = channel();
+            gates.push(open);
+            pool.submit(bytes, Task(begin.clone(), gate)).is_ok()
+        };
+        assert!(submit(1000));
+        begun.recv().unwrap();
+        assert!(submit(60));
+        assert!(!submit(60));
+        assert!(submit(40));
+        assert!(!submit(0));
+        drop(gates);
+        assert_eq!((begun.recv(), begun.recv()), (Ok(()), Ok(())));
+    }
+}

@@ -1,0 +1,53 @@
+//! `/tokenize` and `/detokenize`, as vLLM 0.32.0 replies to them.
+
+use serde_json::json;
+
+use super::asked::{ChatPrompt, bad};
+use super::fields::Fields;
+use super::out::Out;
+use super::prepare::broken;
+use super::served::Served;
+use crate::validate::ApiError;
+
+/// Answers `/tokenize`: of a text, or of a chat's whole prompt.
+pub(super) fn tokenize(served: &Served, body: &[u8], out: &mut Out) -> Result<(), ApiError> {
+    let mut fields = Fields::of(body)?;
+    let model = fields.text("model");
+    let strings = fields.boolean("return_token_strs").unwrap_or(false);
+    let ids = if fields.value("messages").is_some() {
+        let chat = ChatPrompt::of(&mut fields);
+        fields.finish()?;
+        served.name(model.as_deref())?;
+        served.chat_prompt(&chat?)?.prompt.ids().to_vec()
+    } else {
+        if fields.value("prompt").is_none() {
+            fields.missing("prompt");
+        }
+        let text = fields.text("prompt").unwrap_or_default();
+        let special = fields.boolean("add_special_tokens").unwrap_or(true);
+        fields.finish()?;
+        served.name(model.as_deref())?;
+        served.encode(&text, special)?
+    };
+    let pieces: Option<Vec<_>> = strings.then(|| ids.iter().map(|id| served.tokenizer.piece(*id)).collect());
+    let longest = served.limits.max_model_len;
+    out.json(200, &json!({"count": ids.len(), "max_model_len": longest, "tokens": ids, "token_strs": pieces}));
+    Ok(())
+}
+
+/// Answers `/detokenize`.
+pub(super) fn detokenize(served: &Served, body: &[u8], out: &mut Out) -> Result<(), ApiError> {
+    let mut fields = Fields::of(body)?;
+    let model = fields.text("model");
+    if fields.value("tokens").is_none() {
+        fields.missing("tokens");
+    }
+    let ids = fields.integers("tokens");
+    fields.finish()?;
+    served.name(model.as_deref())?;
+    let ids: Option<Vec<u32>> = ids.iter().map(|id| u32::try_from(*id).ok()).collect();
+    let ids = ids.ok_or_else(|| bad("tokens must be ids of the vocabulary", "tokens"))?;
+    let text = served.tokenizer.decode(&ids, false).map_err(|error| broken(&error))?;
+    out.json(200, &json!({"prompt": text}));
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! `vlm-server` as a program with the tiny checkpoint: from its command line to its end.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use crate::rig::{Reply, byte_letter, data, post, text};
+
+/// Names and ids of the checkpoint's special tokens (`config.json`).
+const SPECIAL: [(&str, u32); 8] = [
+    ("<|im_start|>", 1989),
+    ("<|endoftext|>", 1990),
+    ("<|im_end|>", 1991),
+    ("<|vision_start|>", 1992),
+    ("<|vision_end|>", 1993),
+    ("<|vision_pad|>", 1994),
+    ("<|image_pad|>", 1995),
+    ("<|video_pad|>", 1996),
+];
+
+/// The tiny checkpoint with a tokenizer of bytes, in a folder that goes with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("vlm-server-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for file in ["config.json", "generation_config.json", "preprocessor_config.json", "model.safetensors"] {
+            std::fs::copy(data("tiny-qwen2-vl").join(file), folder.join(file)).unwrap();
+        }
+        for file in ["tokenizer_config.json", "chat_template.json"] {
+            std::fs::copy(data("tokenizer").join(file), folder.join(file)).unwrap();
+        }
+        std::fs::write(folder.join("tokenizer.json"), byte_tokenizer()).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn byte_tokenizer() -> String {
+    let mut tokenizer: Value = serde_json::from_str(&text("tokenizer/tokenizer.json")).unwrap();
+    let bytes = (0..=255u8).map(|byte| (byte_letter(byte).to_string(), u32::from(byte)));
+    let special = SPECIAL.iter().map(|(name, id)| ((*name).to_owned(), *id));
+    tokenizer["model"]["vocab"] = bytes.chain(special).map(|(name, id)| (name, json!(id))).collect();
+    tokenizer["model"]["merges"] = json!([]);
+    let added = |(name, id): &(&str, u32)| json!({"id": id, "content": name, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
+    tokenizer["added_tokens"] = SPECIAL.iter().map(added).collect();
+    tokenizer.to_string()
+}
+
+fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vlm-server"));
+    command.args(words).stderr(Stdio::piped()).stdout(Stdio::piped()).env_remove("VLLM_API_KEY");
+    command
+}
+
+/// What it says and its exit status.
+fn refused(words: &[&str]) -> (String, Option<i32>) {
+    let output = command(words).output().unwrap();
+    (String::from_utf8(output.stderr).unwrap(), output.status.code())
+}
+
+/// The running program, its address, and what it said before.
+struct Running {
+    child: Child,
+    lines: Box<dyn Iterator<Item = String>>,
+    address: String,
+    said: Vec<String>,
+}
+
+impl Running {
+    fn start(words: &[&str]) -> Self {
+        let mut child = command(words).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let mut running = Self { child, lines: Box::new(lines), address: String::new(), said: Vec::new() };
+        let line = running.lines.by_ref().find_map(|line| {
+            let address = line.strip_prefix("listening on http://").map(str::to_owned);
+            running.said.push(line);
+            address
+        });
+        running.address = line.unwrap_or_else(|| panic!("it ended: {:?}", running.said));
+        running
+    }
+
+    fn connect(&self, request: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    }
+
+    fn ask(&self, request: &str) -> Reply {
+        let mut bytes = Vec::new();
+        self.connect(request).read_to_end(&mut bytes).unwrap();
+        Reply::read(&bytes)
+    }
+
+    fn signal(&self) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGTERM).unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_model_from_the_command_line_to_the_end() {
+    let folder = Folder::new("whole");
+    let words = ["serve", folder.path(), "--port", "0", "--served_model_name", "tiny", "--dtype", "float32"];
+    let more =
+        ["--gpu-memory-utilization", "0.9", "--enforce-eager", "--kv-cache-gib", "0.5", "--max-model-len", "4096"];
+    let server = Running::start(&[&words[..], &more[..]].concat());
+    let said = server.said.join("\n");
+    assert!(said.contains("ignored: --gpu-memory-utilization, --enforce-eager"), "{said}");
+    assert!(said.contains("served as tiny"), "{said}");
+    let picture = std::fs::read(data("pictures/formats/png_rgb.png")).unwrap();
+    std::fs::write(folder.0.join("p.png"), picture).unwrap();
+    let url = {
+        use base64::Engine as _;
+        let bytes = std::fs::read(folder.0.join("p.png")).unwrap();
+        format!("data:image/png;base64,{}", base64::engine::general_purpose::STANDARD.encode(bytes))
+    };
+    let content = json!([{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "what is it?"}]);
+    let chat = |more: Value| {
+        let mut body = json!({"model": "tiny", "messages": [{"role": "user", "content": content}], "temperature": 0});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        post("/v1/chat/completions", &body.to_string())
+    };
+    let more = json!({"max_tokens": 12, "ignore_eos": true, "return_token_ids": true});
+    let first = server.ask(&chat(more.clone())).json().remove(0);
+    let second = server.ask(&chat(more)).json().remove(0);
+    assert_eq!(first["choices"], second["choices"]);
+    assert_eq!(first["usage"]["completion_tokens"], 12);
+    // The answer that is under way at the signal is whole.
+    let mut stream = server.connect(&chat(json!({"stream": true, "max_tokens": 300, "ignore_eos": true})));
+    stream.read_exact(&mut [0; 500]).unwrap();
+    server.signal();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("\"finish_reason\":\"length\"") && rest.contains("[DONE]"), "{rest}");
+    let mut server = server;
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    assert!(server.lines.by_ref().any(|line| line.starts_with("ending: ")));
+}
+
+#[test]
+fn what_is_wrong_is_said_before_the_port_opens() {
+    let check = |words: &[&str], expected: &[&str]| {
+        let (said, status) = refused(words);
+        assert_eq!(status, Some(2), "{said}");
+        for expected in expected {
+            assert!(said.contains(expected), "{words:?}: {said}");
+        }
+        assert!(!said.contains("listening"), "{said}");
+    };
+    check(&[], &["no model", "--scripted"]);
+    check(&["--model", "/no/such/folder"], &["/no/such/folder", "no such folder"]);
+    let folder = Folder::new("broken");
+    check(&["--model", folder.path(), "--max-model-len", "99999999"], &["--max-model-len 99999999", "32768"]);
+    check(&["--model", folder.path(), "--kv-cache-gib", "0.0001"], &["--kv-cache-gib", "--max-model-len"]);
+    check(&["--model", folder.path(), "--chat-template", "/no/such.jinja"], &["--chat-template /no/such.jinja"]);
+    check(&["--model", folder.path(), "--mm-processor-kwargs", "{}x"], &["--mm-processor-kwargs"]);
+    truncate(&folder.0.join("model.safetensors"));
+    check(&["--model", folder.path()], &["model.safetensors"]);
+    std::fs::remove_file(folder.0.join("tokenizer.json")).unwrap();
+    check(&["--model", folder.path()], &["tokenizer.json"]);
+}
+
+fn truncate(path: &Path) {
+    let bytes = std::fs::read(path).unwrap();
+    std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+}
