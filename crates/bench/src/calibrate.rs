@@ -70,7 +70,7 @@ pub fn run(args: &CalibrateArgs, lang: Lang) -> Result<u8, Failure> {
         rows.push(one(case, &cores)?);
     }
     let calibration = Calibration {
-        tool: concat!("vlm-benchmark ", env!("CARGO_PKG_VERSION")).into(),
+        tool: crate::TOOL.into(),
         client: crate::survey::client_facts(crate::net::kernel_stamps_work().0),
         cores_apart: cores.apart(),
         rows,

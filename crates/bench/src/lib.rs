@@ -4,6 +4,7 @@
 //! turns tapes into records; `measure` turns records into figures. ARCHITECTURE.md has the map.
 
 pub mod arrival;
+#[cfg(target_os = "linux")]
 pub mod calibrate;
 pub mod cli;
 pub mod commands;
@@ -23,3 +24,6 @@ pub mod tokens;
 pub mod usage;
 pub mod view;
 pub mod workload;
+
+/// Name and version, as records name what made them.
+pub const TOOL: &str = concat!("vlm-benchmark ", env!("CARGO_PKG_VERSION"));

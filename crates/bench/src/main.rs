@@ -26,7 +26,9 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Some(Command::Report(args)) => commands::report(args, lang),
         Some(Command::ParseLog(args)) => commands::parse_log(args, lang),
+        #[cfg(target_os = "linux")]
         Some(Command::Calibrate(args)) => bench::calibrate::run(args, lang),
+        #[cfg(target_os = "linux")]
         Some(Command::ScriptedServer(args)) => {
             return serve::main(std::iter::once("vlm-server".into()).chain(args.words.iter().cloned()));
         }

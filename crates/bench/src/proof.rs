@@ -77,7 +77,7 @@ pub fn judge(records: &[RequestRecord], images: u64, expected: Option<u64>) -> I
 fn effect(first: &RequestRecord, again: &RequestRecord, inverted: &RequestRecord) -> Option<bool> {
     const NOISE_FACTOR: f64 = 10.0;
     const LEAST: f64 = 1e-4;
-    let steady = first.text_sha256 == again.text_sha256;
+    let steady = first.text_sha256.is_some() && first.text_sha256 == again.text_sha256;
     if steady && first.text_sha256 != inverted.text_sha256 {
         return Some(true);
     }
@@ -131,6 +131,13 @@ mod tests {
         check(Some(1143), Some(11), ("b", Some(-1.0)), Some(1131), UnexpectedSize);
         check(Some(300), Some(11), ("b", Some(-1.0)), None, Seen);
         check(None, Some(11), ("b", Some(-1.0)), Some(1131), Unknown);
+    }
+
+    #[test]
+    fn answers_without_a_word_tell_nothing() {
+        let silent = |logprob: Option<f64>| RequestRecord { text_sha256: None, ..answer(Some(50), "", logprob) };
+        assert_eq!(effect(&silent(None), &silent(None), &silent(None)), None);
+        assert_eq!(effect(&silent(Some(-1.0)), &silent(Some(-1.0)), &silent(Some(-2.0))), Some(true));
     }
 
     #[test]

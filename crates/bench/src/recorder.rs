@@ -1,10 +1,10 @@
 //! Tapes → records: decodes the events, says what each was, and judges how the request ended. Off the timing path.
 
 use crate::driver::Ended;
+use crate::image::sha256_hex;
 use crate::net::{Ending, Segment, Tape};
 use crate::workload::Item;
 use measure::{Degenerate, EventKind, EventStamp, Outcome, Phase, RequestRecord, TokenUsage};
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use wire::{ChatChunk, Parsed, SseDecoder, SseEvent, Usage, error_words};
 
@@ -85,9 +85,9 @@ impl Recorder {
         });
         record.finish_reason = reading.finish_reason;
         record.first_logprob = reading.first_logprob.flatten();
-        if !record.events.is_empty() {
-            record.text_sha256 = Some(hex(&Sha256::digest(reading.text.as_bytes())));
-        }
+        let whole = [reading.reasoning.as_str(), reading.text.as_str()].concat();
+        // Answers without a word are not equal answers: nothing is known of them.
+        record.text_sha256 = (!whole.is_empty()).then(|| sha256_hex(whole.as_bytes()));
         let unbilled = record.usage.and_then(|usage| usage.completion).is_none();
         let printed = matches!(record.phase, Phase::Accuracy | Phase::Proof);
         if !record.events.is_empty() && (self.keep_text || printed || unbilled) {
@@ -95,17 +95,6 @@ impl Recorder {
             record.reasoning = (!reading.reasoning.is_empty()).then_some(reading.reasoning);
         }
     }
-}
-
-/// Lower-case hexadecimal.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// One reply as far as it has been read.

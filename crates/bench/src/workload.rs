@@ -1,15 +1,13 @@
 //! What the requests hold: prompts, images, bodies. All of it is made before any clock starts; an image is one buffer,
 //! however many requests hold it.
 
-use crate::image::{ImageError, Picture};
+use crate::image::{ImageError, Picture, sha256_hex};
 use crate::net::BodyParts;
 use crate::plan::{ImageSource, Plan, PromptSource};
-use crate::recorder::hex;
 use crate::tokens::{Loaded, TokensError};
 use bytes::Bytes;
 use measure::image::ImageFacts;
 use measure::{Lang, PromptFacts};
-use sha2::{Digest, Sha256};
 use shelf::Shelf;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -245,7 +243,7 @@ impl Workload {
         let facts = |text: &String| PromptFacts {
             text: text.chars().take(CHARS_MAX).collect(),
             chars: text.chars().count() as u64,
-            sha256: hex(&Sha256::digest(text.as_bytes())),
+            sha256: sha256_hex(text.as_bytes()),
         };
         self.prompts.iter().map(facts).collect()
     }

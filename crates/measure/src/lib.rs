@@ -31,7 +31,7 @@ pub use record::{Connection, Degenerate, Outcome, Phase, RequestRecord, TimeLimi
 pub use report::report;
 pub use runlog::{
     ClientFacts, Clocks, Detail, Footer, Header, ImageProof, Line, LogError, PromptFacts, ProofVerdict, RunLog,
-    SCHEMA_VERSION, ServerFacts, TextTokens,
+    RunName, SCHEMA_VERSION, ServerFacts, TextTokens,
 };
 pub use sample::Sample;
 pub use summary::{

@@ -217,7 +217,7 @@ pub struct RequestRecord {
     /// The reasoning before it, where it is kept.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reasoning: Option<String>,
-    /// SHA-256 of the answer: equal digests are equal answers.
+    /// SHA-256 of the answer, reasoning before it included: equal digests are equal answers. `None` without a word.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub text_sha256: Option<String>,
     /// The first token's log probability, where it was asked for.

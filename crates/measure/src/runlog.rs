@@ -26,11 +26,9 @@ pub enum Detail {
     Text,
 }
 
-/// The first line: what was measured, with what, and how.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Header {
-    /// [`SCHEMA_VERSION`] of the writer.
-    pub schema: u32,
+/// Which run it is: when, by what, and the user's own words for it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunName {
     /// Name and version of the client.
     pub tool: String,
     /// When the run began, UTC, RFC 3339.
@@ -38,12 +36,22 @@ pub struct Header {
     /// The user's name for the run.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub label: Option<String>,
-    /// The card, as the user named it.
+    /// The card that serves, as the user named it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub card: Option<String>,
     /// Its driver, as the user named it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub driver: Option<String>,
+}
+
+/// The first line: what was measured, with what, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// [`SCHEMA_VERSION`] of the writer.
+    pub schema: u32,
+    /// Which run this is.
+    #[serde(flatten)]
+    pub run: RunName,
     /// The full plan of the run, secrets left out.
     pub plan: Value,
     /// Whether the end token was to be ignored.

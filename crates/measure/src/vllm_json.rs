@@ -20,7 +20,7 @@ pub fn vllm_json(log: &RunLog, summary: &RunSummary, how: &Summarise, date: &str
     put("date", json!(date));
     put("endpoint_type", json!("openai-chat"));
     put("backend", json!("openai-chat"));
-    put("label", json!(log.header.label));
+    put("label", json!(log.header.run.label));
     put("model_id", json!(log.header.server.model));
     put("tokenizer_id", json!(plan["tokenizer"]));
     put("num_prompts", json!(summary.counts.planned));

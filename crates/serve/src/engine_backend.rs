@@ -33,7 +33,7 @@ use asked::{ChatAsked, CompletionAsked};
 use chat_reply::ChatReply;
 use completion_reply::CompletionReply;
 use media::Media;
-use out::{Out, failed, too_busy};
+use out::{Out, Sink, failed, too_busy};
 use pool::Pool;
 use served::Served;
 pub use served::{ModelParts, ServeOptions, TextSide};
@@ -174,7 +174,7 @@ impl Served {
             Ok((request, Answer::new(self, reply_id("chatcmpl", call), model, &asked.common, prepared)))
         })();
         match prepared {
-            Ok((request, answer)) => self.engine.submit(request, Box::new(ChatReply::new(out, answer))),
+            Ok((request, answer)) => self.engine.submit(request, Box::new(Sink { out, reply: ChatReply::new(answer) })),
             Err(error) => out.refuse(&error),
         }
     }
@@ -192,7 +192,7 @@ impl Served {
         })();
         match prepared {
             Ok((request, answer, echo, prompt_only)) => {
-                let reply = CompletionReply::new(out, answer, echo, prompt_only);
+                let reply = Sink { out, reply: CompletionReply::new(answer, echo, prompt_only) };
                 self.engine.submit(request, Box::new(reply));
             }
             Err(error) => out.refuse(&error),

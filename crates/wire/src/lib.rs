@@ -12,5 +12,5 @@ mod usage;
 pub use chunk::{ChatChunk, ChunkChoice, Delta, Parsed};
 pub use error::{ErrorWords, error_words};
 pub use request::{ChatRequest, Content, ImageUrl, Message, Part, StreamOptions};
-pub use sse::{DONE, SseDecoder, SseError, SseEvent, encode_data};
+pub use sse::{DONE, SseDecoder, SseError, SseEvent};
 pub use usage::Usage;

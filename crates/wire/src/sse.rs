@@ -12,8 +12,6 @@ pub const DONE: &[u8] = b"[DONE]";
 pub struct SseEvent {
     /// The joined data lines.
     pub data: Vec<u8>,
-    /// The `event` field, where there was one.
-    pub name: Option<String>,
     /// How many bytes of the stream had been read when the event was complete: the offset just after the byte that
     /// ended the blank line (its CR, where the line ends with CR LF).
     pub end: u64,
@@ -55,7 +53,6 @@ pub struct SseDecoder {
     line: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
-    name: Option<String>,
     event_start: u64,
     in_event: bool,
     offset: u64,
@@ -74,7 +71,6 @@ impl SseDecoder {
             line: Vec::new(),
             data: Vec::new(),
             has_data: false,
-            name: None,
             event_start: 0,
             in_event: false,
             offset: 0,
@@ -158,14 +154,8 @@ impl SseDecoder {
         if line.is_empty() {
             self.in_event = false;
             if std::mem::take(&mut self.has_data) {
-                each(SseEvent {
-                    data: std::mem::take(&mut self.data),
-                    name: self.name.take(),
-                    end: self.offset,
-                    start: self.event_start,
-                });
+                each(SseEvent { data: std::mem::take(&mut self.data), end: self.offset, start: self.event_start });
             }
-            self.name = None;
             return;
         }
         if !self.in_event {
@@ -176,35 +166,32 @@ impl SseDecoder {
             Some(colon) => (&line[..colon], line[colon + 1..].strip_prefix(b" ").unwrap_or(&line[colon + 1..])),
             None => (line, &b""[..]),
         };
-        match field {
-            b"data" => {
-                if self.has_data {
-                    self.data.push(b'\n');
-                }
-                self.has_data = true;
-                self.data.extend_from_slice(value);
+        // `event`, `id` and `retry` say nothing that an OpenAI stream uses.
+        if field == b"data" {
+            if self.has_data {
+                self.data.push(b'\n');
             }
-            b"event" => self.name = Some(String::from_utf8_lossy(value).into_owned()),
-            _ => {}
+            self.has_data = true;
+            self.data.extend_from_slice(value);
         }
     }
-}
-
-/// Writes one event as OpenAI-compatible servers do: `data: …`, then a blank line. A line break inside the data starts
-/// a further `data` line.
-pub fn encode_data(data: &str, out: &mut Vec<u8>) {
-    for line in data.split('\n') {
-        out.extend_from_slice(b"data: ");
-        out.extend_from_slice(line.as_bytes());
-        out.push(b'\n');
-    }
-    out.push(b'\n');
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Writes one event as OpenAI-compatible servers do: `data: …`, then a blank line. A line break inside the data starts
+    /// a further `data` line.
+    fn encode_data(data: &str, out: &mut Vec<u8>) {
+        for line in data.split('\n') {
+            out.extend_from_slice(b"data: ");
+            out.extend_from_slice(line.as_bytes());
+            out.push(b'\n');
+        }
+        out.push(b'\n');
+    }
 
     fn decode(pieces: &[&[u8]]) -> Vec<(String, u64)> {
         let mut decoder = SseDecoder::new(1 << 20);

@@ -33,8 +33,10 @@ pub enum Command {
     Report(ReportArgs),
     /// Turn benchmark logs (of this tool, the script, vllm bench serve, SGLang) into CSV
     ParseLog(ParseLogArgs),
+    #[cfg(target_os = "linux")]
     /// Measure this client's own error on this machine, against a scripted server whose send times are known
     Calibrate(CalibrateArgs),
+    #[cfg(target_os = "linux")]
     /// A scripted server of this binary, for calibrate
     #[command(hide = true)]
     ScriptedServer(ScriptedServerArgs),

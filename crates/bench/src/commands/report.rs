@@ -44,6 +44,6 @@ fn rendered(args: &ReportArgs, log: &RunLog, summary: &RunSummary, how: &Summari
 
 /// When the run began, as `vllm bench serve` writes it; empty where the header's time cannot be read.
 fn date(header: &Header) -> String {
-    let started = header.started.parse::<jiff::Timestamp>().ok();
+    let started = header.run.started.parse::<jiff::Timestamp>().ok();
     started.map(|at| at.strftime("%Y%m%d-%H%M%S").to_string()).unwrap_or_default()
 }

@@ -15,7 +15,7 @@ use crate::usage::Usage;
 use crate::view::View;
 use crate::workload::{Draft, Workload, needs_tokenizer};
 use geometry::{Family, Preprocessor};
-use measure::{Clocks, Detail, Header, Lang, SCHEMA_VERSION, ServerFacts};
+use measure::{Clocks, Detail, Header, Lang, RunName, SCHEMA_VERSION, ServerFacts};
 use std::path::Path;
 
 /// Looks at every file that a run of this plan would read, without a server.
@@ -141,11 +141,13 @@ fn header(
     let origin = stamp::now_ns();
     Header {
         schema: SCHEMA_VERSION,
-        tool: concat!("vlm-benchmark ", env!("CARGO_PKG_VERSION")).into(),
-        started: started.to_string(),
-        label: output.label.clone(),
-        card: output.card.clone(),
-        driver: output.driver.clone(),
+        run: RunName {
+            tool: crate::TOOL.into(),
+            started: started.to_string(),
+            label: output.label.clone(),
+            card: output.card.clone(),
+            driver: output.driver.clone(),
+        },
         // A plan of our own types always has a JSON form.
         plan: serde_json::to_value(plan).unwrap_or_default(),
         ignore_eos: plan.ignore_eos,

@@ -101,9 +101,10 @@ impl Session {
     /// A disk that refuses ends the writing, not the run: the records are in memory.
     fn report_store(&mut self, result: Option<Result<(), StoreError>>) {
         if let Some(Err(error)) = result {
+            let why = error.text(self.lang());
             self.view.say(self.lang().pick(
-                format!("caution: the run goes on without its files: {error}"),
-                format!("注意：无法写文件，测试继续：{error}"),
+                format!("caution: the run goes on without its files: {why}"),
+                format!("注意：无法写文件，测试继续：{why}"),
             ));
             self.store = None;
         }

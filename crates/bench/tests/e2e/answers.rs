@@ -1,6 +1,6 @@
 //! Accuracy runs over folders, and what is found before a server is spoken to.
 
-use crate::rig::{Client, picture, serve, stream};
+use crate::rig::{Client, picture, serve, stream, vanishing};
 use serve::{Fault, FaultKind, Reply, Script, StreamReply, When};
 use std::path::Path;
 use tempfile::TempDir;
@@ -78,28 +78,8 @@ fn bad_files_are_found_before_a_server_is_asked() {
 
 #[test]
 fn a_server_that_is_gone_after_the_load_has_counted_the_text() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let reply = std::fs::read(crate::rig::data("vllm-0.32.0/stream_1tok.http")).unwrap();
     // Gone after the first request and the measured one.
-    let server = std::thread::spawn(move || {
-        use std::io::{Read, Write};
-        let mut left = 2;
-        while left > 0 {
-            let (mut connection, _) = listener.accept().unwrap();
-            let mut head = [0; 64 * 1024];
-            let count = connection.read(&mut head).unwrap();
-            if head[..count].starts_with(b"POST /v1/chat") {
-                left -= 1;
-                connection.write_all(&reply).unwrap();
-            } else if head[..count].starts_with(b"POST /tokenize") {
-                let counted = "HTTP/1.1 200 OK\r\ncontent-length: 38\r\n\r\n{\"count\":3,\"max_model_len\":16384     }";
-                connection.write_all(counted.as_bytes()).unwrap();
-            } else {
-                connection.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").unwrap();
-            }
-        }
-    });
+    let (port, server) = vanishing(2, Some(3));
     let run = Client::new(&format!("--no-image --model m --prompt 请描述图片 --port {port}")).run().expect(0);
     server.join().unwrap();
     assert_eq!(run.line("Total input tokens:"), "3");

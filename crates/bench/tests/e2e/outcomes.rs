@@ -1,6 +1,6 @@
 //! How requests and runs end, and with which exit status.
 
-use crate::rig::{Client, Run, serve, stream, text_run, wait_until};
+use crate::rig::{Client, Run, serve, stream, text_run, vanishing, wait_until};
 use serve::{Fault, FaultKind, HttpReply, Reply, Script, StreamReply, When};
 use std::time::Duration;
 
@@ -265,24 +265,7 @@ fn kill_9_loses_at_most_the_last_second() {
 #[test]
 fn a_server_lost_between_rounds_is_a_finding_not_the_end() {
     // It answers the first request and the first round. Then it is gone.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let reply = std::fs::read(crate::rig::data("vllm-0.32.0/stream_1tok.http")).unwrap();
-    let server = std::thread::spawn(move || {
-        use std::io::{Read, Write};
-        let mut left = 2;
-        while left > 0 {
-            let (mut connection, _) = listener.accept().unwrap();
-            let mut head = [0; 64 * 1024];
-            let count = connection.read(&mut head).unwrap();
-            if head[..count].starts_with(b"POST /v1/chat") {
-                left -= 1;
-                connection.write_all(&reply).unwrap();
-            } else {
-                connection.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").unwrap();
-            }
-        }
-    });
+    let (port, server) = vanishing(2, None);
     let run = Client::new(&format!("--no-image --model m --num_rounds 2 --port {port}")).run().expect(3);
     server.join().unwrap();
     assert_eq!(run.line("Successful requests:"), "1");

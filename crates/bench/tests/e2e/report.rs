@@ -64,8 +64,8 @@ fn the_head_says_what_was_measured() {
     let facts = run.summary().run;
     let log = run.log();
     assert_eq!(
-        (&facts.started, &facts.client, facts.server.url),
-        (&log.header.started, &log.header.client, server.url())
+        (&facts.name.started, &facts.client, facts.server.url),
+        (&log.header.run.started, &log.header.client, server.url())
     );
     let (english, _, _) = report(&run.folder, "--lang en");
     for part in [

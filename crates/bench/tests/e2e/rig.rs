@@ -180,3 +180,34 @@ pub(crate) fn wait_until(mut ready: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// A server that answers so many chats and is gone then; its port. `counts`: what its `/tokenize` says, if it has one.
+pub(crate) fn vanishing(chats: usize, counts: Option<u64>) -> (u16, std::thread::JoinHandle<()>) {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let reply = std::fs::read(data("vllm-0.32.0/stream_1tok.http")).unwrap();
+    let none = || b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec();
+    let counted = counts.map(|count| {
+        let body = serde_json::json!({"count": count, "max_model_len": 16384}).to_string();
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    });
+    let serve = move || {
+        let mut left = chats;
+        while left > 0 {
+            let (mut connection, _) = listener.accept().unwrap();
+            let mut head = [0; 64 * 1024];
+            let count = connection.read(&mut head).unwrap();
+            let answer = match &head[..count] {
+                head if head.starts_with(b"POST /v1/chat") => {
+                    left -= 1;
+                    reply.clone()
+                }
+                head if head.starts_with(b"POST /tokenize") => counted.clone().unwrap_or_else(none),
+                _ => none(),
+            };
+            connection.write_all(&answer).unwrap();
+        }
+    };
+    (port, std::thread::spawn(serve))
+}

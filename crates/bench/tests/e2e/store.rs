@@ -26,7 +26,7 @@ fn the_report_from_disk_equals_the_runs() {
     assert!(text.starts_with(&block) && text.contains("caution"));
     let header = run.log().header;
     assert_eq!(
-        (header.label.as_deref(), header.card.as_deref(), header.driver.as_deref()),
+        (header.run.label.as_deref(), header.run.card.as_deref(), header.run.driver.as_deref()),
         (Some("L"), Some("C"), Some("D"))
     );
     assert_eq!(header.images[0].sha256.len(), 64);

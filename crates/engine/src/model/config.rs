@@ -5,14 +5,12 @@
 //! transformers write. Defaults are those of transformers' `Qwen2VLConfig`.
 
 mod fields;
-mod generation;
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 pub(crate) use fields::{Fields, read_object};
-pub use generation::GenerationConfig;
 
 use super::Error;
 

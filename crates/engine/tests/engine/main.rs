@@ -1,6 +1,8 @@
 //! The engine's thread around a scripted stepper: what each request is told, and what it leaves behind.
 
+mod checkpoint;
 mod rig;
+#[path = "../shared/tiny.rs"]
 mod tiny;
 
 use std::sync::mpsc::channel;

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use engine::model::{
-    Checkpoint, Dtype, Error, GenerationConfig, Instructions, KvCache, LoadOptions, ModelConfig, Progress, Qwen2Vl,
-};
+use engine::model::{Checkpoint, Dtype, Error, Instructions, KvCache, LoadOptions, ModelConfig, Progress, Qwen2Vl};
 use half::{bf16, f16};
 use safetensors::{Dtype as Stored, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
@@ -139,13 +137,6 @@ fn loading_tells_how_far_it_is() {
     assert_eq!(seen.first(), Some(&Progress { done_bytes: 0, total_bytes }));
     assert_eq!(seen.last(), Some(&Progress { done_bytes: total_bytes, total_bytes }));
     assert!(seen.is_sorted_by(|a, b| a.done_bytes < b.done_bytes));
-}
-
-#[test]
-fn the_generation_defaults_of_the_checkpoint_are_read() {
-    let config = ModelConfig::load(&folder()).unwrap();
-    let found = GenerationConfig::load(&folder(), &config).unwrap();
-    assert_eq!((found.eos_token_ids, found.temperature, found.top_k), (vec![1991, 1990], Some(0.01), Some(1)));
 }
 
 fn refusal(folder: &Path) -> String {

@@ -1,65 +1,22 @@
-//! The tiny checkpoint and what transformers computes with it: `tests/data/tiny-qwen2-vl`.
+//! Cases of the tiny checkpoint as the model takes them.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use engine::model::{
     BLOCK_TOKENS, Chunk, Dtype, ImageFeatures, Instructions, KvCache, LoadOptions, Logits, Placed, Qwen2Vl,
 };
 use geometry::Grid;
-use safetensors::SafeTensors;
 
-/// Prompts without and with pictures.
-pub(crate) const CASES: [&str; 8] = [
-    "text_short",
-    "text_long",
-    "image_28x28",
-    "image_70x70",
-    "image_98x98",
-    "image_126x98",
-    "strip_2000x10",
-    "two_images",
-];
-/// `image_token_id` of the checkpoint.
-const IMAGE: u32 = 1995;
-
-pub(crate) fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/tiny-qwen2-vl")
-}
+use crate::tiny::IMAGE;
+pub(crate) use crate::tiny::{CASES, Goldens, folder};
 
 pub(crate) fn load(folder: &Path, dtype: Dtype, threads: usize) -> Qwen2Vl {
     let options = LoadOptions { dtype, threads: NonZeroUsize::new(threads), instructions: Instructions::Fastest };
     Qwen2Vl::load(folder, &options, |_| ()).unwrap()
 }
 
-/// `goldens.safetensors`.
-pub(crate) struct Goldens(Vec<u8>);
-
 impl Goldens {
-    pub(crate) fn read() -> Self {
-        Self(std::fs::read(folder().join("goldens.safetensors")).unwrap())
-    }
-
-    pub(crate) fn has(&self, name: &str) -> bool {
-        SafeTensors::deserialize(&self.0).unwrap().tensor(name).is_ok()
-    }
-
-    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
-        SafeTensors::deserialize(&self.0).unwrap().tensor(name).unwrap().data().to_vec()
-    }
-
-    pub(crate) fn f32s(&self, name: &str) -> Vec<f32> {
-        self.bytes(name).as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-    }
-
-    pub(crate) fn i32s(&self, name: &str) -> Vec<i32> {
-        self.bytes(name).as_chunks::<4>().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect()
-    }
-
-    pub(crate) fn u32s(&self, name: &str) -> Vec<u32> {
-        self.i32s(name).into_iter().map(|value| u32::try_from(value).unwrap()).collect()
-    }
-
     /// The prompt of a case, with its pictures encoded.
     pub(crate) fn prompt(&self, model: &Qwen2Vl, case: &str) -> Prompt {
         let ids = self.u32s(&format!("{case}/ids"));

@@ -5,3 +5,5 @@ mod golden;
 mod parity;
 mod refusals;
 mod same_bits;
+#[path = "../shared/tiny.rs"]
+mod tiny;

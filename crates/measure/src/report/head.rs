@@ -28,11 +28,11 @@ pub(super) fn head(out: &mut String, summary: &RunSummary, lang: Lang) {
 
 fn run(facts: &RunFacts) -> Vec<String> {
     // Whole seconds are enough for people; the JSON has the rest.
-    let started = match facts.started.split_once('.') {
+    let started = match facts.name.started.split_once('.') {
         Some((seconds, _)) => format!("{seconds}Z"),
-        None => facts.started.clone(),
+        None => facts.name.started.clone(),
     };
-    facts.label.iter().cloned().chain([started, facts.tool.clone()]).collect()
+    facts.name.label.iter().cloned().chain([started, facts.name.tool.clone()]).collect()
 }
 
 fn server(facts: &RunFacts, lang: Lang) -> Vec<String> {
@@ -43,8 +43,8 @@ fn server(facts: &RunFacts, lang: Lang) -> Vec<String> {
 }
 
 fn card(facts: &RunFacts, lang: Lang) -> Vec<String> {
-    let driver = facts.driver.as_ref().map(|driver| format!("{} {driver}", lang.pick("driver", "驱动")));
-    facts.card.iter().cloned().chain(driver).collect()
+    let driver = facts.name.driver.as_ref().map(|driver| format!("{} {driver}", lang.pick("driver", "驱动")));
+    facts.name.card.iter().cloned().chain(driver).collect()
 }
 
 fn client(facts: &RunFacts, lang: Lang) -> Vec<String> {

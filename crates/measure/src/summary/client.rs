@@ -175,8 +175,8 @@ impl ClientVerdict {
             ),
             _ => lang
                 .pick(
-                    "client: how good the figures are is not known: the records lack the kernel's times",
-                    "客户端：无法判断数字误差：记录中没有内核时间",
+                    "client: how good the figures are is not known: records lack the kernel's times or the time that sending took",
+                    "客户端：无法判断数字误差：记录中缺少内核时间或发送所用时间",
                 )
                 .to_owned(),
         };

@@ -1,26 +1,16 @@
 //! What a reader of figures needs beside them: which run, when, against what and from where. Taken from the header as it
 //! is; it must not know any figure.
 
-use crate::runlog::{ClientFacts, Header};
+use crate::runlog::{ClientFacts, Header, RunName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Which run the figures are of.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunFacts {
-    /// Name and version of the client.
-    pub tool: String,
-    /// When the run began, UTC, RFC 3339.
-    pub started: String,
-    /// The user's name for the run.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub label: Option<String>,
-    /// The card that serves, as the user named it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub card: Option<String>,
-    /// Its driver, as the user named it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub driver: Option<String>,
+    /// Its name.
+    #[serde(flatten)]
+    pub name: RunName,
     /// The server.
     pub server: ServerName,
     /// The machine the client ran on.
@@ -46,11 +36,7 @@ impl RunFacts {
     pub(super) fn of(header: &Header) -> Self {
         let server = &header.server;
         Self {
-            tool: header.tool.clone(),
-            started: header.started.clone(),
-            label: header.label.clone(),
-            card: header.card.clone(),
-            driver: header.driver.clone(),
+            name: header.run.clone(),
             server: ServerName {
                 url: server.url.clone(),
                 model: server.model.clone(),

@@ -1,9 +1,9 @@
 //! The reply to a chat, token by token: events, or one body at the end.
 
-use engine::engine::{EngineEvent, EventSink, TokenEvent};
+use engine::engine::TokenEvent;
 
 use super::answer::{Answer, Word, Words};
-use super::out::{Out, failed, refused};
+use super::out::{Out, Reply};
 use super::shapes::{
     ChatChoice, ChatLogprob, ChatLogprobs, ChatReplyBody, Counts, Delta, Event, EventUsage, Message, TopLogprob,
     WholeChatChoice,
@@ -11,18 +11,16 @@ use super::shapes::{
 
 /// The sink of one chat.
 pub(super) struct ChatReply {
-    out: Out,
     answer: Answer,
     logprobs: Option<ChatLogprobs>,
 }
 
-impl ChatReply {
-    pub(super) fn new(out: Out, answer: Answer) -> Self {
-        let logprobs = answer.logprobs.map(|_| ChatLogprobs::default());
-        Self { out, answer, logprobs }
+impl Reply for ChatReply {
+    fn streams(&self) -> bool {
+        self.answer.stream
     }
 
-    fn token(&mut self, event: &TokenEvent) {
+    fn token(&mut self, event: &TokenEvent, out: &mut Out) {
         let words = self.answer.add(event);
         let top = self.answer.logprobs.unwrap_or(0);
         let logprob = words.map(|words| chat_logprob(words, top));
@@ -31,7 +29,7 @@ impl ChatReply {
                 list.content.push(logprob);
             }
             if self.answer.finish.is_some() {
-                self.whole();
+                self.whole(out);
             }
             return;
         }
@@ -46,7 +44,14 @@ impl ChatReply {
             let usage = Some(EventUsage::Last(self.answer.counts().last()));
             events.push(self.framed(&[], usage, None, true));
         }
-        self.out.events(&events, 1, last);
+        out.events(&events, 1, last);
+    }
+}
+
+impl ChatReply {
+    pub(super) fn new(answer: Answer) -> Self {
+        let logprobs = answer.logprobs.map(|_| ChatLogprobs::default());
+        Self { answer, logprobs }
     }
 
     fn role_event(&self) -> String {
@@ -102,7 +107,7 @@ impl ChatReply {
         })
     }
 
-    fn whole(&mut self) {
+    fn whole(&self, out: &mut Out) {
         let answer = &self.answer;
         let body = ChatReplyBody {
             id: &answer.id,
@@ -136,23 +141,7 @@ impl ChatReply {
             ec_transfer_params: None,
             metrics: None,
         };
-        self.out.json(200, &body);
-    }
-}
-
-impl EventSink for ChatReply {
-    fn event(&mut self, event: EngineEvent) {
-        match event {
-            EngineEvent::Accepted if self.answer.stream => self.out.begin(),
-            EngineEvent::Accepted => {}
-            EngineEvent::Refused(refusal) => self.out.refuse(&refused(&refusal)),
-            EngineEvent::Failed(words) => self.out.refuse(&failed(&words)),
-            EngineEvent::Token(token) => self.token(&token),
-        }
-    }
-
-    fn is_gone(&self) -> bool {
-        self.out.is_gone()
+        out.json(200, &body);
     }
 }
 

@@ -1,17 +1,16 @@
 //! The reply to a completion, token by token: events, or one body at the end.
 
-use engine::engine::{EngineEvent, EventSink, TokenEvent};
+use engine::engine::TokenEvent;
 
 use super::answer::{Answer, Word, Words};
 use super::chat_reply::json;
-use super::out::{Out, failed, refused};
+use super::out::{Out, Reply};
 use super::shapes::{
     CompletionBody, CompletionChoice, CompletionLogprobs, Event, EventUsage, Pairs, WholeCompletionChoice,
 };
 
 /// The sink of one completion.
 pub(super) struct CompletionReply {
-    out: Out,
     answer: Answer,
     /// The prompt's text, where it is to be repeated.
     echo: Option<String>,
@@ -22,13 +21,12 @@ pub(super) struct CompletionReply {
     logprobs: Option<CompletionLogprobs>,
 }
 
-impl CompletionReply {
-    pub(super) fn new(out: Out, answer: Answer, echo: Option<String>, prompt_only: bool) -> Self {
-        let logprobs = answer.logprobs.map(|_| CompletionLogprobs::default());
-        Self { out, answer, echo, prompt_only, offset: 0, logprobs }
+impl Reply for CompletionReply {
+    fn streams(&self) -> bool {
+        self.answer.stream
     }
 
-    fn token(&mut self, event: &TokenEvent) {
+    fn token(&mut self, event: &TokenEvent, out: &mut Out) {
         let is_first = self.answer.tokens.is_empty();
         let of_prompt = event.prompt_logprobs.as_ref().map(|list| self.answer.prompt_words(list));
         let words = self.answer.add(event);
@@ -45,7 +43,14 @@ impl CompletionReply {
             }
         }
         let text = if self.prompt_only { echo } else { echo + &event.text };
-        if self.answer.stream { self.send(&text, new) } else { self.collect(new) }
+        if self.answer.stream { self.send(&text, new, out) } else { self.collect(new, out) }
+    }
+}
+
+impl CompletionReply {
+    pub(super) fn new(answer: Answer, echo: Option<String>, prompt_only: bool) -> Self {
+        let logprobs = answer.logprobs.map(|_| CompletionLogprobs::default());
+        Self { answer, echo, prompt_only, offset: 0, logprobs }
     }
 
     fn list(&mut self, list: &mut CompletionLogprobs, words: Result<Words, String>) {
@@ -67,7 +72,7 @@ impl CompletionReply {
         list.tokens.push(text);
     }
 
-    fn send(&mut self, text: &str, logprobs: CompletionLogprobs) {
+    fn send(&self, text: &str, logprobs: CompletionLogprobs, out: &mut Out) {
         let answer = &self.answer;
         let is_first = answer.tokens.len() == 1;
         let prompt = answer.prompt.ids();
@@ -93,7 +98,7 @@ impl CompletionReply {
             let usage = Some(EventUsage::Last(answer.counts().last()));
             events.push(self.framed(&[], usage, true));
         }
-        self.out.events(&events, 1, last);
+        out.events(&events, 1, last);
     }
 
     fn framed(&self, choices: &[CompletionChoice<'_>], usage: Option<EventUsage>, is_end: bool) -> String {
@@ -112,7 +117,7 @@ impl CompletionReply {
     }
 
     /// Keeps what is new for the one body at the end.
-    fn collect(&mut self, new: CompletionLogprobs) {
+    fn collect(&mut self, new: CompletionLogprobs, out: &mut Out) {
         if let Some(all) = &mut self.logprobs {
             all.text_offset.extend(new.text_offset);
             all.token_logprobs.extend(new.token_logprobs);
@@ -120,11 +125,11 @@ impl CompletionReply {
             all.top_logprobs.extend(new.top_logprobs);
         }
         if self.answer.finish.is_some() {
-            self.whole();
+            self.whole(out);
         }
     }
 
-    fn whole(&mut self) {
+    fn whole(&self, out: &mut Out) {
         let answer = &self.answer;
         let text = match &self.echo {
             Some(echo) if self.prompt_only => echo.clone(),
@@ -154,22 +159,6 @@ impl CompletionReply {
             ec_transfer_params: None,
             metrics: None,
         };
-        self.out.json(200, &body);
-    }
-}
-
-impl EventSink for CompletionReply {
-    fn event(&mut self, event: EngineEvent) {
-        match event {
-            EngineEvent::Accepted if self.answer.stream => self.out.begin(),
-            EngineEvent::Accepted => {}
-            EngineEvent::Refused(refusal) => self.out.refuse(&refused(&refusal)),
-            EngineEvent::Failed(words) => self.out.refuse(&failed(&words)),
-            EngineEvent::Token(token) => self.token(&token),
-        }
-    }
-
-    fn is_gone(&self) -> bool {
-        self.out.is_gone()
+        out.json(200, &body);
     }
 }

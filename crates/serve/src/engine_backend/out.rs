@@ -1,6 +1,7 @@
 //! One reply on its way to the client: whole, or event by event. Whoever drops it unfinished has failed, and the client is
 //! told so.
 
+use engine::engine::{EngineEvent, EventSink, TokenEvent};
 use engine::text::{Refusal, RefusalKind};
 use serde::Serialize;
 use serde_json::json;
@@ -88,6 +89,37 @@ impl Out {
         if last {
             self.state = State::Done;
         }
+    }
+}
+
+/// What makes a reply of an engine's tokens; [`Sink`] does what is the same for every kind.
+pub(super) trait Reply: Send {
+    /// Whether tokens go out as they come.
+    fn streams(&self) -> bool;
+
+    /// The next token.
+    fn token(&mut self, token: &TokenEvent, out: &mut Out);
+}
+
+/// A reply and its way to the client: what the engine tells.
+pub(super) struct Sink<R> {
+    pub(super) out: Out,
+    pub(super) reply: R,
+}
+
+impl<R: Reply> EventSink for Sink<R> {
+    fn event(&mut self, event: EngineEvent) {
+        match event {
+            EngineEvent::Accepted if self.reply.streams() => self.out.begin(),
+            EngineEvent::Accepted => {}
+            EngineEvent::Refused(refusal) => self.out.refuse(&refused(&refusal)),
+            EngineEvent::Failed(words) => self.out.refuse(&failed(&words)),
+            EngineEvent::Token(token) => self.reply.token(&token, &mut self.out),
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.out.is_gone()
     }
 }
 

@@ -70,14 +70,6 @@ impl<'a> Fields<'a> {
         Ok(found.unwrap_or(default))
     }
 
-    pub(crate) fn number(&self, field: &str) -> Result<Option<f64>, Error> {
-        self.read(field, "a number is needed", Value::as_f64)
-    }
-
-    pub(crate) fn integer(&self, field: &str) -> Result<Option<i64>, Error> {
-        self.read(field, "a whole number is needed", Value::as_i64)
-    }
-
     pub(crate) fn flag(&self, field: &str) -> Result<Option<bool>, Error> {
         self.read(field, "true or false is needed", Value::as_bool)
     }

@@ -124,22 +124,3 @@ fn sizes_that_do_not_fit_are_refused_with_the_field() {
     check(&[("rms_norm_eps", json!(0))], "rms_norm_eps is 0");
     assert!(matches!(ModelConfig::from_json("[]"), Err(Error::Json { .. })));
 }
-
-#[test]
-fn generation_defaults_are_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = read(&published()).unwrap();
-    let none = GenerationConfig { eos_token_ids: vec![151_645], ..GenerationConfig::default() };
-    assert_eq!(GenerationConfig::load(folder.path(), &config).unwrap(), none);
-    let write = |text: &str| std::fs::write(folder.path().join(FILE_OF_GENERATION), text).unwrap();
-    write(r#"{"eos_token_id": [151645, 151643], "temperature": 0.01, "top_p": 0.001, "top_k": 1}"#);
-    let found = GenerationConfig::load(folder.path(), &config).unwrap();
-    assert_eq!(found.eos_token_ids, [151_645, 151_643]);
-    assert_eq!((found.temperature, found.top_p, found.top_k), (Some(0.01), Some(0.001), Some(1)));
-    assert_eq!((found.min_p, found.repetition_penalty), (None, None));
-    write(r#"{"top_k": "one"}"#);
-    let message = GenerationConfig::load(folder.path(), &config).unwrap_err().to_string();
-    assert_eq!(message, "generation_config.json: top_k is \"one\", but a whole number is needed");
-}
-
-const FILE_OF_GENERATION: &str = "generation_config.json";

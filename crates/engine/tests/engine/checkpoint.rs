@@ -1,6 +1,5 @@
 //! The engine around the tiny checkpoint: what transformers computes, alone and in company, whole and in pieces.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,57 +10,24 @@ use engine::prompt::{Prompt, PromptImage, PromptRules};
 use engine::sampling::{GenerationDefaults, SamplingLimits, SamplingRequest};
 use engine::stepper::ModelStepper;
 use geometry::{Family, Preprocessor};
-use safetensors::SafeTensors;
 
 use crate::rig::{Rig, config};
+use crate::tiny::{CASES, Goldens, IMAGE, folder};
 
-/// `image_token_id` of the checkpoint.
-const IMAGE: u32 = 1995;
 const VOCAB: u32 = 2000;
 const PATCH: usize = 14;
-const CASES: [&str; 8] = [
-    "text_short",
-    "text_long",
-    "image_28x28",
-    "image_70x70",
-    "image_98x98",
-    "image_126x98",
-    "strip_2000x10",
-    "two_images",
-];
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/tiny-qwen2-vl")
-}
-
-/// `goldens.safetensors`, made with transformers.
-struct Goldens(Vec<u8>);
 
 impl Goldens {
-    fn read() -> Self {
-        Self(std::fs::read(folder().join("goldens.safetensors")).unwrap())
-    }
-
-    fn bytes(&self, name: &str) -> Option<Vec<u8>> {
-        SafeTensors::deserialize(&self.0).unwrap().tensor(name).ok().map(|tensor| tensor.data().to_vec())
-    }
-
-    fn u32s(&self, name: &str) -> Vec<u32> {
-        let bytes = self.bytes(name).unwrap_or_default();
-        bytes.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect()
-    }
-
-    fn f32s(&self, name: &str) -> Vec<f32> {
-        self.u32s(name).into_iter().map(f32::from_bits).collect()
-    }
-
     /// The resized pictures of a case, out of their patches.
     fn pictures(&self, case: &str) -> Vec<Arc<Picture>> {
         let rules = Arc::new(ImageRules {
             preprocessor: Preprocessor::of(Family::Qwen2Vl),
             normalisation: Normalisation::CLIP,
         });
-        let patches = self.bytes(&format!("{case}/patches")).unwrap_or_default();
+        if !self.has(&format!("{case}/grid")) {
+            return Vec::new();
+        }
+        let patches = self.bytes(&format!("{case}/patches"));
         let mut patches = patches.chunks(3 * PATCH * PATCH);
         let grids = self.u32s(&format!("{case}/grid"));
         let picture = |grid: &[u32]| {
