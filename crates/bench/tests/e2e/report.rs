@@ -5,7 +5,6 @@ use measure::RunSummary;
 use serde_json::Value;
 use serve::{Fault, FaultKind, HttpReply, Reply, StreamReply, When};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// Reads the run in this folder again: stdout, stderr, status.
 fn report(folder: &Path, words: &str) -> (String, String, i32) {
@@ -203,13 +202,8 @@ fn the_files_of_a_stopped_and_of_a_killed_run_fit_their_schemas() {
         let server = serve(stream(|_| ()).with_rule(When { number: Some(3), ..When::default() }, stall));
         let mut client = Client::new("--no-image --model scripted --num-prompts 9 --label L").at(&server);
         let child = client.spawn();
-        let log = client.folder().join("run.jsonl");
         // The header, the first request and two measured ones are on the disk, and the fourth has begun.
-        let started = Instant::now();
-        while std::fs::read_to_string(&log).unwrap_or_default().lines().count() < 4 {
-            assert!(started.elapsed() < Duration::from_secs(60), "waited in vain");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        client.wait_for_lines(4);
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), signal).unwrap();
         let run = client.finish(child).expect(status);
         let json = check_files(&run, status == 130);

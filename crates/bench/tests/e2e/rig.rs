@@ -110,9 +110,10 @@ impl Client {
         self
     }
 
-    /// Where its files go.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+    /// Waits until a started one has written so many lines to its log: the header and a line a request.
+    pub(crate) fn wait_for_lines(&self, lines: usize) {
+        let log = self.folder.join("run.jsonl");
+        wait_until(|| std::fs::read_to_string(&log).unwrap_or_default().lines().count() >= lines);
     }
 
     /// Runs it to its end.
