@@ -14,7 +14,7 @@ use crate::survey::Asker;
 use crate::usage::Usage;
 use crate::view::View;
 use crate::workload::{Item, Workload};
-use measure::{Header, ImageProof, Lang, Outcome, Phase, RequestRecord};
+use measure::{Header, ImageProof, Lang, Outcome, Phase};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -83,10 +83,12 @@ pub fn run(plan: Plan, access: Access, output: &Output, stop: StopSignal, lang: 
 mod answers;
 mod finish;
 mod prepare;
+mod records;
 mod rounds;
 
 use finish::stop_status;
 pub use prepare::check_files;
+use records::Records;
 
 struct Session {
     plan: Plan,
@@ -97,7 +99,9 @@ struct Session {
     workload: Workload,
     header: Header,
     recorder: Recorder,
-    records: Vec<RequestRecord>,
+    records: Records,
+    /// The answer that a cold run prints.
+    printed: Option<String>,
     store: Option<Store>,
     extras: Extras,
     view: View,
@@ -129,13 +133,12 @@ impl Session {
         }
         let phase = if self.plan.ignore_eos { Phase::Preliminary } else { Phase::Accuracy };
         let items = Arc::clone(&self.workload.accuracy);
-        let from = self.records.len();
-        let count = items.len() as u64;
+        let (count, from) = (items.len() as u64, self.next_index);
         self.round(self.job(phase, items, 0, 0, Some(count), Some(1)))?;
         if self.stop.cause().is_some() {
             return Ok(());
         }
-        let first: Vec<RequestRecord> = self.records[from..].to_vec();
+        let first = self.records.apart_from_load(from);
         if first.iter().all(|record| record.outcome != Outcome::Complete) {
             let record = first.first();
             let cause = record.map(|record| record.outcome.cause()).unwrap_or_default();
@@ -229,7 +232,7 @@ impl Session {
             over_cap: self.plan.over_cap,
             duration: None,
             // Once something has been measured, a server that is lost is a finding, not the end of the run.
-            must_connect: !self.records.iter().any(|record| record.outcome == Outcome::Complete),
+            must_connect: !self.records.any_complete(),
         }
     }
 
@@ -270,10 +273,9 @@ impl Session {
                     break;
                 }
             };
-            let from = self.records.len();
-            let count = items.len() as u64;
+            let (count, from) = (items.len() as u64, self.next_index);
             self.round(self.job(Phase::Proof, items, 0, 0, Some(count), Some(1)))?;
-            let answers = &self.records[from..];
+            let answers = self.records.apart_from_load(from);
             let refused = answers.iter().any(|record| matches!(record.status, Some(400 | 422)));
             if with_logprobs && refused {
                 self.view.say(self.lang().pick(
@@ -282,7 +284,7 @@ impl Session {
                 ));
                 continue;
             }
-            let proof = proof::judge(answers, pictures.len() as u64, expected);
+            let proof = proof::judge(&answers, pictures.len() as u64, expected);
             self.proof = Some(proof);
             break;
         }

@@ -1,8 +1,8 @@
 //! The run's folder: `run.jsonl` as the requests end, the rest at the end.
 
-use measure::{Detail, Footer, Header, Lang, Line, LogError, RequestRecord, RunLog, RunSummary, Summarise};
+use measure::{Detail, Footer, Header, Lang, Line, LogError, LogParser, RequestRecord, RunLog, RunSummary, Summarise};
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -101,6 +101,19 @@ impl Store {
         &self.folder
     }
 
+    /// The log for reading it back, from its begin, whatever becomes of its name; `None` where it does not keep every event.
+    ///
+    /// # Errors
+    /// When the system refuses to open it.
+    pub fn reader(&self) -> Result<Option<LogReader>, StoreError> {
+        if self.detail == Detail::Summary {
+            return Ok(None);
+        }
+        let path = self.folder.join(LOG_NAME);
+        let file = File::open(&path).map_err(io_error(&path))?;
+        Ok(Some(LogReader { path, file }))
+    }
+
     /// Appends a request, at the detail asked for.
     ///
     /// # Errors
@@ -110,16 +123,16 @@ impl Store {
         if self.detail == Detail::Summary {
             record.leave_out_events();
         }
-        self.line(&Line::Request(Box::new(record)))?;
-        self.tick()
+        self.line(&Line::Request(Box::new(record)))
     }
 
-    /// Flushes when it is time.
+    /// Flushes when it is time; whether it was.
     ///
     /// # Errors
     /// When the system refuses to write.
-    pub fn tick(&mut self) -> Result<(), StoreError> {
-        if self.flushed.elapsed() >= FLUSH_EVERY { self.flush() } else { Ok(()) }
+    pub fn tick(&mut self) -> Result<bool, StoreError> {
+        let due = self.flushed.elapsed() >= FLUSH_EVERY;
+        if due { self.flush().map(|()| true) } else { Ok(false) }
     }
 
     /// Ends the log and writes `summary.json`, `requests.csv`, `block.txt` and, if asked for, `vllm-bench.json`.
@@ -167,6 +180,34 @@ impl Store {
         let (path, draft) = (self.folder.join(name), self.folder.join(format!(".{name}.part")));
         std::fs::write(&draft, bytes).and_then(|()| std::fs::rename(&draft, &path)).map_err(io_error(&path))
     }
+}
+
+/// A run's log, open for reading while it is written.
+pub struct LogReader {
+    path: PathBuf,
+    file: File,
+}
+
+impl LogReader {
+    /// The records that the system has taken so far.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] and [`StoreError::Log`].
+    pub fn records(self) -> Result<Vec<RequestRecord>, StoreError> {
+        let Self { path, file } = self;
+        parse(&path, file).map(|log| log.records)
+    }
+}
+
+/// Line by line: a long run's log is no text to hold in memory beside its records.
+fn parse(path: &Path, log: impl Read) -> Result<RunLog, StoreError> {
+    let (mut parser, mut log, mut line) = (LogParser::default(), BufReader::with_capacity(1 << 18, log), Vec::new());
+    let bad = |why| StoreError::Log { path: path.to_owned(), why };
+    while log.read_until(b'\n', &mut line).map_err(io_error(path))? > 0 {
+        parser.line(&line).map_err(bad)?;
+        line.clear();
+    }
+    parser.finish().map_err(bad)
 }
 
 /// What a run's folder may hold beyond the usual.
@@ -219,9 +260,8 @@ pub fn default_folder(stamp: &str) -> Result<PathBuf, StoreError> {
 /// [`StoreError::NoRun`] and [`StoreError::Log`].
 pub fn read_run(path: &Path) -> Result<RunLog, StoreError> {
     let path = if path.is_dir() { path.join(LOG_NAME) } else { path.to_owned() };
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(why) => return Err(StoreError::NoRun { path, why }),
-    };
-    RunLog::parse_bytes(&bytes).map_err(|why| StoreError::Log { path, why })
+    match File::open(&path) {
+        Ok(file) => parse(&path, file),
+        Err(why) => Err(StoreError::NoRun { path, why }),
+    }
 }

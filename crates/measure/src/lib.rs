@@ -30,8 +30,8 @@ pub use metric::{METRICS, Metric};
 pub use record::{Connection, Degenerate, Outcome, Phase, RequestRecord, TimeLimit, TokenUsage};
 pub use report::report;
 pub use runlog::{
-    ClientFacts, Clocks, Detail, Footer, Header, ImageProof, Line, LogError, PromptFacts, ProofVerdict, RunLog,
-    RunName, SCHEMA_VERSION, ServerFacts, TextTokens,
+    ClientFacts, Clocks, Detail, Footer, Header, ImageProof, Line, LogError, LogParser, PromptFacts, ProofVerdict,
+    RunLog, RunName, SCHEMA_VERSION, ServerFacts, TextTokens,
 };
 pub use sample::Sample;
 pub use summary::{

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 mod read;
 
-pub use read::LogError;
+pub use read::{LogError, LogParser};
 
 /// Version of the log and of the summary. It rises when a reader of the older form would misread the newer one.
 pub const SCHEMA_VERSION: u32 = 1;

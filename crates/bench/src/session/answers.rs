@@ -2,7 +2,7 @@
 
 use super::{Session, print_out};
 use crate::plan::ImageSource;
-use measure::{Outcome, Phase, RequestRecord};
+use measure::{Outcome, RequestRecord};
 
 impl Session {
     /// One line for each image of the first request, as the script prints it: the size as stored. A folder's images
@@ -57,8 +57,7 @@ impl Session {
         if !self.prints_a_measured_answer() {
             return;
         }
-        let answer = self.records.iter().find(|r| r.phase == Phase::Measured && r.outcome == Outcome::Complete);
-        if let Some(text) = answer.and_then(|record| record.text.as_deref()) {
+        if let Some(text) = &self.printed {
             print_out(&format!("输出结果： {text}\n"));
         }
     }

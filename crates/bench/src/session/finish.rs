@@ -5,13 +5,14 @@ use crate::counting::Counter;
 use crate::hints;
 use crate::store::Store;
 use crate::usage;
-use measure::{ClientState, Footer, Lang, Outcome, Phase, RunLog, RunSummary, Summarise};
+use measure::{ClientState, Footer, Lang, Outcome, Phase, RequestRecord, RunLog, RunSummary, Summarise};
 
 impl Session {
     /// The run cannot go on: what there is of it is in order on the disk.
     pub(super) fn end_early(&mut self, why: &str) {
         let footer = Footer { interrupted: Some(why.to_owned()), ..Footer::default() };
-        let log = RunLog { header: self.header.clone(), records: self.records.clone(), footer: Some(footer.clone()) };
+        let (records, _) = self.take_records();
+        let log = RunLog { header: self.header.clone(), records, footer: Some(footer.clone()) };
         let how = self.how();
         let summary = RunSummary::of(&log, &how);
         if let Some(store) = self.store.take() {
@@ -31,29 +32,29 @@ impl Session {
     /// Counts what is left to count, prints the block and the rest, writes the files; the exit status.
     pub(super) fn finish(mut self) -> u8 {
         let usage = self.usage_before.since();
+        let client_rss_bytes_max = usage::rss_bytes_max();
+        let (mut records, lost) = self.take_records();
         let step = stamp::wall_minus_monotonic_ns() - self.wall_minus_monotonic_ns;
+        let asked = std::mem::take(&mut self.asked);
         let (counter, error) = Counter::find(&self.plan.tokenizer_spec(), &self.asker, &self.model, &self.stop);
         if let Some(error) = error {
             self.view.say(format!("{}: {}", self.lang().pick("caution", "注意"), error.text(self.lang() == Lang::Zh)));
         }
-        let asked = std::mem::take(&mut self.asked);
         let text_tokens = counter.text_tokens(&self.workload.prompts, asked, &self.plan.url);
-        counter.count_answers(&mut self.records);
-        self.records.sort_by_key(|record| record.index);
+        counter.count_answers(&mut records);
         let footer = Footer {
-            interrupted: self.stop.cause().map(str::to_owned),
+            interrupted: self.stop.cause().map(str::to_owned).or(lost),
             text_tokens,
-            retokenised: self.records.iter().filter_map(|record| Some((record.index, record.retokenised?))).collect(),
+            retokenised: records.iter().filter_map(|record| Some((record.index, record.retokenised?))).collect(),
             image_proof: self.proof.clone(),
             wall_clock_step_ns: Some(step),
             client_cpu_ns: Some(usage.cpu_ns()),
-            client_rss_bytes_max: usage::rss_bytes_max(),
+            client_rss_bytes_max,
             client_involuntary_switches: usage.involuntary_switches(),
             tcp_retransmits: usage.tcp_retransmits(),
             proxy: self.reach.target.proxy_name(),
         };
         let how = self.how();
-        let records = std::mem::take(&mut self.records);
         let log = RunLog { header: self.header.clone(), records, footer: Some(footer.clone()) };
         let summary = RunSummary::of(&log, &how);
         print_out(&measure::block(&summary));
@@ -73,6 +74,21 @@ impl Session {
         let unanswered =
             log.records.iter().any(|record| record.phase == Phase::Accuracy && record.outcome != Outcome::Complete);
         exit_status(&summary, self.stop.cause(), unanswered, self.plan.strict_client)
+    }
+
+    /// All records, those that lie on the disk alone read back. Where that fails, what is missing is said, and the run is
+    /// not whole.
+    fn take_records(&mut self) -> (Vec<RequestRecord>, Option<String>) {
+        let (records, error) = self.records.take();
+        let lost = error.map(|error| {
+            let why = error.text(self.lang());
+            self.view.say(self.lang().pick(
+                format!("caution: the records of the load cannot be read back; the figures leave them out: {why}"),
+                format!("注意：无法读回已写入的请求记录，指标不含这些请求：{why}"),
+            ));
+            format!("records not read back: {why}")
+        });
+        (records, lost)
     }
 
     /// Ends the run's files and says where they are.

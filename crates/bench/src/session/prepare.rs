@@ -1,5 +1,6 @@
 //! From the plan to a session that can send: whatever can be found wrong without sending is found here.
 
+use super::records::Records;
 use super::{Failure, Output, Session, no_server, stop_status, with_hint};
 use crate::counting::Asked;
 use crate::driver::{Reach, RunIds};
@@ -61,6 +62,8 @@ impl Session {
         let header = header(&plan, output, facts, &workload, started, wall_minus_monotonic_ns, kernel_stamps);
         let file_stamp = started.strftime("%Y%m%d-%H%M%S").to_string();
         let store = open_store(output, &header, &file_stamp, &view)?;
+        let log = store.as_ref().map_or(Ok(None), Store::reader).map_err(|error| Failure::usage(error.text(lang)))?;
+        let records = Records::new(log);
         let keep_text = plan.detail == Detail::Text || (plan.cold && !plan.ignore_eos);
         Ok(Self {
             recorder: Recorder::new(header.clocks.origin_monotonic_ns, keep_text),
@@ -72,7 +75,8 @@ impl Session {
             asker,
             workload,
             header,
-            records: Vec::new(),
+            records,
+            printed: None,
             store,
             view,
             stop,

@@ -18,7 +18,8 @@ impl Session {
             Phase::Measured => self.lang().pick("measuring", "测量"),
             Phase::Proof => self.lang().pick("image proof", "图像验证"),
         };
-        let (items, phase, from) = (Arc::clone(&job.items), job.phase, self.records.len());
+        let (items, phase) = (Arc::clone(&job.items), job.phase);
+        let mut ended = 0;
         self.view.begin(title, job.requests, job.duration);
         // One request after the other needs one thread.
         let threads = if phase == Phase::Measured || phase == Phase::Warmup { self.plan.threads } else { 1 };
@@ -42,13 +43,14 @@ impl Session {
                 Ok(RunEvent::FirstToken) => self.view.first_token(),
                 Ok(RunEvent::Sent) => self.view.sent(),
                 Ok(RunEvent::Segment(index, segment)) => self.recorder.segment(index, &segment),
-                Ok(RunEvent::Ended(ended)) => {
-                    let was_sent = ended.end.is_ok();
-                    self.next_index = self.next_index.max(ended.planned.index + 1);
-                    let record = self.recorder.ended(*ended, &items);
+                Ok(RunEvent::Ended(request)) => {
+                    ended += 1;
+                    let was_sent = request.end.is_ok();
+                    self.next_index = self.next_index.max(request.planned.index + 1);
+                    let record = self.recorder.ended(*request, &items);
                     self.view.ended(&record, was_sent);
                     if phase == Phase::Accuracy {
-                        self.view.apart(|| self.print_answer(&record, self.records.len() - from + 1));
+                        self.view.apart(|| self.print_answer(&record, ended));
                     }
                     self.keep(record);
                 }
@@ -59,7 +61,7 @@ impl Session {
         running.join();
         self.view.finish();
         // What follows a round may take long: its records are on the disk first.
-        let result = self.store.as_mut().map(Store::flush);
+        let result = self.store.as_mut().map(|store| store.flush().map(|()| true));
         self.report_store(result);
         if let Some(why) = broken {
             let text = self.lang().pick(
@@ -78,19 +80,23 @@ impl Session {
         }
     }
 
-    /// A record goes to the disk and stays in memory, with its answer only where that is printed, counted or asked for.
+    /// A record goes to the disk, with its answer only where that is printed, counted or asked for.
     fn keep(&mut self, mut record: RequestRecord) {
         let unbilled = record.usage.and_then(|usage| usage.completion).is_none();
         let printed = self.prints_a_measured_answer()
             && record.outcome == Outcome::Complete
-            && !self.records.iter().any(|kept| kept.phase == Phase::Measured && kept.text.is_some());
+            && self.printed.is_none()
+            && record.phase == Phase::Measured;
+        if printed {
+            self.printed.clone_from(&record.text);
+        }
         if record.phase == Phase::Measured && !unbilled && !printed && self.plan.detail != Detail::Text {
             record.text = None;
             record.reasoning = None;
         }
-        let result = self.store.as_mut().map(|store| store.record(&record));
-        self.report_store(result);
+        let result = self.store.as_mut().map(|store| store.record(&record).map(|()| false));
         self.records.push(record);
+        self.report_store(result);
     }
 
     fn tick(&mut self) {
@@ -98,15 +104,20 @@ impl Session {
         self.report_store(result);
     }
 
-    /// A disk that refuses ends the writing, not the run: the records are in memory.
-    fn report_store(&mut self, result: Option<Result<(), StoreError>>) {
-        if let Some(Err(error)) = result {
-            let why = error.text(self.lang());
-            self.view.say(self.lang().pick(
-                format!("caution: the run goes on without its files: {why}"),
-                format!("注意：无法写文件，测试继续：{why}"),
-            ));
-            self.store = None;
+    /// What was written is safe after a flush (`Ok(true)`). A disk that refuses ends the writing, not the run: what it
+    /// has not taken is still held, and what it has can be read back.
+    fn report_store(&mut self, result: Option<Result<bool, StoreError>>) {
+        match result {
+            Some(Ok(true)) => self.records.flushed(),
+            Some(Err(error)) => {
+                let why = error.text(self.lang());
+                self.view.say(self.lang().pick(
+                    format!("caution: the run goes on without its files: {why}"),
+                    format!("注意：无法写文件，测试继续：{why}"),
+                ));
+                self.store = None;
+            }
+            Some(Ok(false)) | None => {}
         }
     }
 }

@@ -60,27 +60,59 @@ impl RunLog {
     /// # Errors
     /// [`LogError`], with the line's number.
     pub fn parse_bytes(bytes: &[u8]) -> Result<Self, LogError> {
-        let mut lines =
-            bytes.split_inclusive(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
-        let (first, _) = lines.next().ok_or(LogError::NoHeader)?;
-        let (mut records, mut footer) = (Vec::new(), None);
-        let header = header(first)?;
-        for (line, number) in lines {
-            let bad = |why: String| LogError::BadLine { line: number, why };
-            match serde_json::from_slice::<Line>(line) {
-                Ok(_) if footer.is_some() => return Err(bad("the log goes on after its footer".into())),
-                Ok(Line::Request(record)) => records.push(*record),
-                Ok(Line::Footer(last)) => footer = Some(*last),
-                Ok(Line::Header(_)) => return Err(bad("a second header".into())),
-                Err(_) if !line.ends_with(b"\n") => {}
-                Err(error) => return Err(bad(error.to_string())),
-            }
+        let mut parser = LogParser::default();
+        bytes.split_inclusive(|byte| *byte == b'\n').try_for_each(|line| parser.line(line))?;
+        parser.finish()
+    }
+}
+
+/// A log line by line, for those that are too long to be held as text.
+#[derive(Debug, Default)]
+pub struct LogParser {
+    lines: usize,
+    header: Option<Header>,
+    records: Vec<RequestRecord>,
+    footer: Option<Footer>,
+}
+
+impl LogParser {
+    /// Takes the next line, its line end included.
+    ///
+    /// # Errors
+    /// [`LogError`], with the line's number.
+    pub fn line(&mut self, line: &[u8]) -> Result<(), LogError> {
+        self.lines += 1;
+        if line.trim_ascii().is_empty() {
+            return Ok(());
         }
+        if self.header.is_none() {
+            self.header = Some(header(line)?);
+            return Ok(());
+        }
+        let bad = |why: String| LogError::BadLine { line: self.lines, why };
+        match serde_json::from_slice::<Line>(line) {
+            Ok(_) if self.footer.is_some() => return Err(bad("the log goes on after its footer".into())),
+            Ok(Line::Request(record)) => self.records.push(*record),
+            Ok(Line::Footer(last)) => self.footer = Some(*last),
+            Ok(Line::Header(_)) => return Err(bad("a second header".into())),
+            Err(_) if !line.ends_with(b"\n") => {}
+            Err(error) => return Err(bad(error.to_string())),
+        }
+        Ok(())
+    }
+
+    /// The whole log.
+    ///
+    /// # Errors
+    /// [`LogError::NoHeader`] when no line came.
+    pub fn finish(self) -> Result<RunLog, LogError> {
+        let Self { header, mut records, footer, .. } = self;
+        let header = header.ok_or(LogError::NoHeader)?;
         if let Some(footer) = &footer {
             take_counts(&mut records, footer);
         }
         records.sort_by_key(|record| record.index);
-        Ok(Self { header, records, footer })
+        Ok(RunLog { header, records, footer })
     }
 }
 
