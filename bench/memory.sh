@@ -1,16 +1,8 @@
 #!/usr/bin/env bash
 # Resident memory of the client with 1,000 requests in flight that all hold one picture of about 3 MB.
 # The picture is made by the client itself (noise, 1000×1000). Sends to loopback.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-cargo build --release --quiet
-work=$(mktemp -d)
-server=
-trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$work"' EXIT
-target/release/vlm-server --scripted --port 0 --prefill-ms 20000 --interval-ms 5 --tokens 4 2> "$work/log" &
-server=$!
-for _ in $(seq 100); do grep -q listening "$work/log" && break; sleep 0.05; done
-url=$(sed -n 's/^listening on //p' "$work/log")
+. "$(dirname "$0")/lib.sh"
+start_server --prefill-ms 20000 --interval-ms 5 --tokens 4
 target/release/vlm-benchmark --synthetic-image noise:1000x1000 --base-url "$url" --batch_size "${1:-1000}" --ignore-eos --output_len 4 \
   --output-dir "$work/run" | head -3
 python3 - "$work/run/run.jsonl" <<'PY'
