@@ -14,7 +14,7 @@ for part in $(seq 10); do
     "$(du -m "$work/run/run.jsonl" | cut -f1)"
 done
 wait "$client" || { cat "$work/err" >&2; exit 1; }
-grep -h '^client:' "$work/err" || true
+grep -h '^client' "$work/err" || true
 python3 - "$work/run/summary.json" "$work/run/run.jsonl" <<'PY'
 import collections, json, sys
 summary = json.load(open(sys.argv[1]))

@@ -5,7 +5,7 @@ streams=${1:-10000}
 start_server --prefill-ms 10000 --interval-ms 2000 --tokens 30
 target/release/vlm-benchmark --no-image --base-url "$url" --batch_size "$streams" --ignore-eos --output_len 30 \
   --output-dir "$work/run" 2>"$work/err" || { cat "$work/err" >&2; exit 1; }
-grep -h '^client:\|open files' "$work/err" || true
+grep -h '^client\|open files' "$work/err" || true
 python3 - "$work/run/summary.json" "$work/run/run.jsonl" <<'PY'
 import collections, json, sys
 summary = json.load(open(sys.argv[1]))

@@ -19,6 +19,7 @@ pub(super) fn text(calibration: &Calibration, lang: Lang) -> String {
             "TPOT",
             "ITL",
             "claimed ±",
+            "kept",
             "events/s",
             "CPU µs/event",
             "RSS MB",
@@ -31,6 +32,7 @@ pub(super) fn text(calibration: &Calibration, lang: Lang) -> String {
             "TPOT",
             "ITL",
             "声明 ±",
+            "达到",
             "事件/秒",
             "CPU 微秒/事件",
             "RSS MB",
@@ -57,7 +59,7 @@ pub(super) fn text(calibration: &Calibration, lang: Lang) -> String {
     out
 }
 
-fn cells(row: &Row, lang: Lang) -> [String; 10] {
+fn cells(row: &Row, lang: Lang) -> [String; 11] {
     let number =
         |value: Option<f64>, digits: usize| value.map_or_else(|| "n/a".to_owned(), |value| format!("{value:.digits$}"));
     let errors = &row.errors;
@@ -70,6 +72,7 @@ fn cells(row: &Row, lang: Lang) -> [String; 10] {
         number(errors.tpot_us.as_ref().map(|tpot| tpot.abs_p99), 2),
         number(errors.itl_us.as_ref().map(|itl| itl.abs_p99), 1),
         number(row.claimed_us, 0),
+        number(row.within_claim_percent, 1) + " %",
         number(row.events_per_s, 0),
         number(row.cpu_us_per_event, 1),
         number(row.rss_mb, 0),

@@ -16,6 +16,7 @@ pub(super) struct Truth {
 #[derive(Debug, Clone, Deserialize)]
 struct Write {
     before_ns: u64,
+    after_ns: u64,
     tokens: u32,
 }
 
@@ -54,6 +55,10 @@ pub struct Errors {
     pub ttft_reported_ms: Option<f64>,
     /// TTFT.
     pub ttft_us: Option<Spread>,
+    /// How far each TTFT surely is from the truth, µs, smallest first: the server wrote at some time between its stamps before
+    /// and after the write.
+    #[serde(skip)]
+    pub ttft_surely_us: Vec<f64>,
     /// TPOT.
     pub tpot_us: Option<Spread>,
     /// Every gap between token events.
@@ -62,6 +67,15 @@ pub struct Errors {
     pub events_per_s: Option<f64>,
     /// Token events that shared a read with the one before, of all.
     pub coalesced: Option<f64>,
+}
+
+impl Errors {
+    /// How many of 100 TTFTs are no further from the truth than this, as far as the server's stamps tell.
+    pub(super) fn percent_within(&self, bound_us: f64) -> Option<f64> {
+        let all = self.ttft_surely_us.len();
+        let within = self.ttft_surely_us.iter().filter(|error| **error <= bound_us).count();
+        (all > 0).then(|| within as f64 / all as f64 * 100.0)
+    }
 }
 
 /// The server's records.
@@ -78,7 +92,7 @@ pub(super) fn errors(log: &RunLog, truth: &[Truth], clock: Clock) -> Result<Erro
         .collect();
     let origin_ns = log.header.clocks.origin_monotonic_ns;
     let (mut ttft, mut tpot, mut itl) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut reported, mut actual) = (Vec::new(), Vec::new());
+    let (mut reported, mut actual, mut surely) = (Vec::new(), Vec::new(), Vec::new());
     let (mut events, mut coalesced, mut first_ns, mut last_ns) = (0, 0, u64::MAX, 0);
     for record in log.records.iter().filter(|record| record.phase == Phase::Measured) {
         let truth = by_index.get(&record.index).ok_or(format!("the server has not seen request {}", record.index))?;
@@ -87,6 +101,7 @@ pub(super) fn errors(log: &RunLog, truth: &[Truth], clock: Clock) -> Result<Erro
         // A write of several events has one time for all of them.
         let writes: Vec<u64> =
             truth.writes.iter().flat_map(|write| (0..write.tokens).map(|_| write.before_ns)).collect();
+        let first_write = truth.writes.iter().find(|write| write.tokens > 0);
         if times.len() != writes.len() {
             return Err(format!("request {}: {} events sent, {} seen", record.index, writes.len(), times.len()));
         }
@@ -100,11 +115,16 @@ pub(super) fn errors(log: &RunLog, truth: &[Truth], clock: Clock) -> Result<Erro
         reported.push(said / 1e3);
         actual.push(was / 1e3);
         ttft.push(said - was);
+        surely.extend(first_write.map(|write| {
+            let longest = us(write.after_ns, truth.received_ns);
+            (said - longest).max(was - said).max(0.0)
+        }));
         tpot.push((us(*last, *first) - us(*true_last, *true_first)) / (times.len() - 1) as f64);
         itl.extend(times.windows(2).zip(writes.windows(2)).map(|(a, b)| us(a[1], a[0]) - us(b[1], b[0])));
         (events, coalesced) = (events + times.len(), coalesced + timeline.coalesced);
         (first_ns, last_ns) = (first_ns.min(*true_first), last_ns.max(*true_last));
     }
+    surely.sort_by(f64::total_cmp);
     let span_s = (last_ns.saturating_sub(first_ns)) as f64 / 1e9;
     Ok(Errors {
         requests: ttft.len(),
@@ -112,6 +132,7 @@ pub(super) fn errors(log: &RunLog, truth: &[Truth], clock: Clock) -> Result<Erro
         ttft_true_ms: Sample::new(actual).map(|sample| sample.mean()),
         ttft_reported_ms: Sample::new(reported).map(|sample| sample.mean()),
         ttft_us: Spread::of(&ttft),
+        ttft_surely_us: surely,
         tpot_us: Spread::of(&tpot),
         itl_us: Spread::of(&itl),
         events_per_s: (span_s > 0.0).then(|| events as f64 / span_s),

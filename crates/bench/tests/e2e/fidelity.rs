@@ -151,6 +151,11 @@ fn the_calibration_in_small() {
     let mean_us = row["errors"]["ttft_us"]["mean"].as_f64().unwrap();
     assert!(was >= 200.0 && ((said - was) * 1e3 - mean_us).abs() < 1e-3, "{row}");
     assert!(row["claimed_us"].as_f64().is_some_and(|claimed| claimed >= 10.0), "{row}");
+    // Eight requests: an eighth is 12.5 %.
+    assert!(
+        row["within_claim_percent"].as_f64().is_some_and(|percent| percent % 12.5 == 0.0 && percent <= 100.0),
+        "{row}"
+    );
     let text = Command::new(assert_cmd::cargo::cargo_bin!("vlm-benchmark"))
         .args(["calibrate", "--streams", "2", "--tokens", "4", "--tls", "--lang", "zh"])
         .stdin(Stdio::null())
