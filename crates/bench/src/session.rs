@@ -14,7 +14,7 @@ use crate::survey::Asker;
 use crate::usage::Usage;
 use crate::view::View;
 use crate::workload::{Item, Workload};
-use measure::{Header, ImageProof, Lang, Outcome, Phase};
+use measure::{Header, ImageProof, Lang, Outcome, Phase, ServerTime};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -109,6 +109,7 @@ struct Session {
     next_index: u64,
     proof: Option<ImageProof>,
     asked: Asked,
+    server_times: Vec<ServerTime>,
     wall_minus_monotonic_ns: i64,
     usage_before: Usage,
     /// Holds the kernel's stamping on for the whole run.
@@ -180,7 +181,13 @@ impl Session {
         if profiled {
             self.profile("/start_profile");
         }
+        let tells = !self.header.server.metric_names.is_empty() && self.stop.cause().is_none();
+        let before = tells.then(|| self.asker.server_times(&self.model, &self.stop)).flatten();
         let result = (0..self.plan.rounds).try_for_each(|round| self.measured_round(round));
+        if let Some(before) = before {
+            let complete = self.records.complete_measured();
+            self.server_times = self.asker.server_times_since(&before, complete, &self.model, &self.stop);
+        }
         if profiled {
             self.profile("/stop_profile");
         }

@@ -9,14 +9,20 @@ use crate::view::View;
 use bytes::Bytes;
 use hyper::Method;
 use hyper::header::SERVER;
-use measure::{ClientFacts, Lang, ServerFacts};
+use measure::{ClientFacts, Lang, ServerFacts, ServerTime};
 use serde_json::Value;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+mod times;
+
+pub use times::ServerTimes;
 
 /// Limit for each question.
 const LIMIT: Duration = Duration::from_secs(10);
+/// A server that counts its requests later than this is not waited for.
+const COUNT_LIMIT: Duration = Duration::from_secs(1);
 /// After so long without an answer the user is told what is waited for.
 const TELL_AFTER: Duration = Duration::from_secs(1);
 
@@ -132,6 +138,35 @@ impl Asker {
             let reply = self.ask(&question, Some(stop), None).ok()?;
             parse_tokenize_reply(&reply.body).filter(|_| reply.is_success())
         })
+    }
+
+    /// The server's own times so far, where its `/metrics` tells.
+    #[must_use]
+    pub fn server_times(&self, model: &str, stop: &StopSignal) -> Option<ServerTimes> {
+        let path = self.reach.target.root().path("/metrics");
+        let reply = self.ask(&self.question(Method::GET, &path, Bytes::new()), Some(stop), None).ok()?;
+        reply.is_success().then(|| ServerTimes::parse(&String::from_utf8_lossy(&reply.body), model))
+    }
+
+    /// The server's own times since `before`. It may count a request a little after it has answered: it is waited for until it
+    /// has counted `requests`, a second at most.
+    #[must_use]
+    pub fn server_times_since(
+        &self,
+        before: &ServerTimes,
+        requests: u64,
+        model: &str,
+        stop: &StopSignal,
+    ) -> Vec<ServerTime> {
+        let started = Instant::now();
+        loop {
+            let Some(now) = self.server_times(model, stop) else { return Vec::new() };
+            let counted = now.first_tokens().zip(before.first_tokens()).map(|(now, before)| now.saturating_sub(before));
+            if counted.is_none_or(|counted| counted >= requests) || started.elapsed() > COUNT_LIMIT {
+                return now.since(before);
+            }
+            std::thread::sleep(COUNT_LIMIT / 20);
+        }
     }
 
     /// Switches the server's profiler.

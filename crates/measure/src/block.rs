@@ -108,6 +108,7 @@ mod tests {
             metrics,
             burst_spread_ms: None,
             image_proof: None,
+            server_times: Vec::new(),
             client: ClientVerdict::default(),
             cautions: Vec::new(),
         }

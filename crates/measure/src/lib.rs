@@ -31,7 +31,7 @@ pub use record::{Connection, Degenerate, Outcome, Phase, RequestRecord, TimeLimi
 pub use report::report;
 pub use runlog::{
     ClientFacts, Clocks, Detail, Footer, Header, ImageProof, Line, LogError, LogParser, PromptFacts, ProofVerdict,
-    RunLog, RunName, SCHEMA_VERSION, ServerFacts, TextTokens,
+    RunLog, RunName, SCHEMA_VERSION, ServerFacts, ServerTime, TextTokens,
 };
 pub use sample::Sample;
 pub use summary::{

@@ -2,7 +2,7 @@
 
 use crate::lang::Lang;
 use crate::metric::METRICS;
-use crate::runlog::RunLog;
+use crate::runlog::{RunLog, ServerTime};
 use crate::summary::{MetricSummary, RunSummary};
 use std::fmt::Write;
 
@@ -16,6 +16,7 @@ pub fn report(log: &RunLog, summary: &RunSummary, lang: Lang) -> String {
     head::head(&mut out, summary, lang);
     outcomes(&mut out, summary, lang);
     figures(&mut out, summary, lang);
+    server_times(&mut out, summary, lang);
     rates(&mut out, summary, lang);
     limits(&mut out, summary, lang);
     tokens::token_counts(&mut out, summary, lang);
@@ -116,6 +117,40 @@ fn row(figure: &MetricSummary) -> String {
         "{:>6} {:>10.3} {:>21} {:>10.3} {:>10.3} {:>10.3} {:>10.3}",
         figure.n, figure.mean.value, interval, figure.median.value, figure.p90.value, figure.p99.value, figure.max
     )
+}
+
+/// The server's own view beside the client's: its TTFT holds neither the network nor the upload.
+fn server_times(out: &mut String, summary: &RunSummary, lang: Lang) {
+    let ends = [
+        (ServerTime::TTFT, "TTFT"),
+        (":request_queue_time_seconds", lang.pick("queue", "排队")),
+        (":request_prefill_time_seconds", lang.pick("prefill", "prefill")),
+        (":e2e_request_latency_seconds", lang.pick("end to end", "端到端")),
+    ];
+    let parts: Vec<String> = ends
+        .iter()
+        .filter_map(|(end, title)| {
+            let time = summary.server_times.iter().find(|time| time.name.ends_with(end))?;
+            Some(format!("{title} {:.3} (n {})", time.mean_ms, time.n))
+        })
+        .collect();
+    let sent = summary.counts.complete + summary.counts.failed;
+    let has_others = summary.server_times.iter().any(|time| time.name.ends_with(ServerTime::TTFT) && time.n > sent);
+    let others = if has_others {
+        lang.pick("; other clients' requests are in them", "；含其他客户端的请求")
+    } else {
+        ""
+    };
+    if !parts.is_empty() {
+        line(
+            out,
+            &format!(
+                "{}{}{others}",
+                lang.pick("the server's own means, ms: ", "服务端自己的平均值，毫秒："),
+                parts.join(", ")
+            ),
+        );
+    }
 }
 
 fn rates(out: &mut String, summary: &RunSummary, lang: Lang) {

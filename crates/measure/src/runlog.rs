@@ -185,6 +185,23 @@ pub enum ProofVerdict {
     Unknown,
 }
 
+/// One of the server's own times: what came to a histogram of its `/metrics` during the measured rounds. Requests of other
+/// clients are in it too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerTime {
+    /// The histogram's name.
+    pub name: String,
+    /// How many values came.
+    pub n: u64,
+    /// Their mean, ms.
+    pub mean_ms: f64,
+}
+
+impl ServerTime {
+    /// How the name of a histogram of first tokens ends (vLLM and SGLang).
+    pub const TTFT: &str = ":time_to_first_token_seconds";
+}
+
 /// The last line: what is known only at the end.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Footer {
@@ -215,6 +232,9 @@ pub struct Footer {
     /// TCP segments that this machine sent again during the run, whoever sent them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tcp_retransmits: Option<u64>,
+    /// The server's own times over the measured rounds, where its `/metrics` tells.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub server_times: Vec<ServerTime>,
     /// A proxy that the requests went through, credentials left out.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub proxy: Option<String>,

@@ -4,7 +4,7 @@ use crate::caution::Caution;
 use crate::estimate::Estimate;
 use crate::metric::METRICS;
 use crate::record::{Outcome, Phase, RequestRecord};
-use crate::runlog::{Header, ImageProof, RunLog, SCHEMA_VERSION};
+use crate::runlog::{Header, ImageProof, RunLog, SCHEMA_VERSION, ServerTime};
 use crate::sample::Sample;
 use crate::timeline::{Clock, Definitions, Timeline};
 use serde::de::DeserializeOwned;
@@ -149,6 +149,9 @@ pub struct RunSummary {
     /// Whether the picture reached the model, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub image_proof: Option<ImageProof>,
+    /// The server's own times over the measured rounds, where its `/metrics` tells.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub server_times: Vec<ServerTime>,
     /// How far the client's own figures may be wrong.
     pub client: ClientVerdict,
     /// What must be known before trusting the figures.
@@ -185,6 +188,7 @@ impl RunSummary {
             metrics,
             burst_spread_ms: rates::burst_spread_ms(&measured),
             image_proof: log.footer.as_ref().and_then(|footer| footer.image_proof.clone()),
+            server_times: log.footer.as_ref().map(|footer| footer.server_times.clone()).unwrap_or_default(),
             duration_s,
             totals,
             cautions: Vec::new(),

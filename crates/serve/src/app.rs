@@ -67,6 +67,9 @@ struct App {
     is_draining: bool,
     wake: Arc<dyn Fn() + Send + Sync>,
     chats: u64,
+    /// Requests whose first token has been written, and the time from the kernel's receipt to that write, all together.
+    first_tokens: u64,
+    first_tokens_ns: u64,
     in_flight: usize,
     room: Vec<u8>,
     /// Bytes read since what is due was last written.
@@ -100,6 +103,8 @@ impl App {
             accept_again_ns: None,
             is_draining: false,
             chats: 0,
+            first_tokens: 0,
+            first_tokens_ns: 0,
             in_flight: 0,
             read_bytes: 0,
             wall_minus_monotonic_ns: stamp::wall_minus_monotonic_ns(),

@@ -52,6 +52,7 @@ impl Session {
             client_rss_bytes_max,
             client_involuntary_switches: usage.involuntary_switches(),
             tcp_retransmits: usage.tcp_retransmits(),
+            server_times: std::mem::take(&mut self.server_times),
             proxy: self.reach.target.proxy_name(),
         };
         let how = self.how();

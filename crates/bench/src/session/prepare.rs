@@ -83,6 +83,7 @@ impl Session {
             next_index: 0,
             proof: None,
             asked: Asked::default(),
+            server_times: Vec::new(),
             wall_minus_monotonic_ns,
             usage_before: Usage::now(),
             _stamping: stamping,

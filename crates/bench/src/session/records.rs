@@ -9,23 +9,31 @@ pub(super) struct Records {
     held: Vec<RequestRecord>,
     /// The run's log, to read back what is no longer held. `None`: everything is held.
     log: Option<LogReader>,
-    any_complete: bool,
+    complete: u64,
+    complete_measured: u64,
 }
 
 impl Records {
     /// With a log that keeps every event of a record, records of the load are let go once they lie there.
     pub(super) fn new(log: Option<LogReader>) -> Self {
-        Self { held: Vec::new(), log, any_complete: false }
+        Self { held: Vec::new(), log, complete: 0, complete_measured: 0 }
     }
 
     pub(super) fn push(&mut self, record: RequestRecord) {
-        self.any_complete |= record.outcome == Outcome::Complete;
+        let is_complete = record.outcome == Outcome::Complete;
+        self.complete += u64::from(is_complete);
+        self.complete_measured += u64::from(is_complete && record.phase == Phase::Measured);
         self.held.push(record);
     }
 
     /// Whether any request so far has been answered in full.
     pub(super) fn any_complete(&self) -> bool {
-        self.any_complete
+        self.complete > 0
+    }
+
+    /// How many of the load have been answered in full.
+    pub(super) fn complete_measured(&self) -> u64 {
+        self.complete_measured
     }
 
     /// Requests outside the load (the first ones and the image proof's) from this number on.

@@ -213,3 +213,19 @@ fn the_files_of_a_stopped_and_of_a_killed_run_fit_their_schemas() {
         assert!(text.contains("INCOMPLETE") && text.contains("run: L, "), "{text}");
     }
 }
+
+#[test]
+fn the_server_s_own_times_stand_beside_ours() {
+    let script = stream(|reply| (reply.prefill_ms, reply.tokens) = (40.0, 3));
+    let (run, _) = text_run(script, "--batch_size 3 --num_rounds 2 --warmup 1");
+    let run = run.expect(0);
+    let summary = run.summary();
+    // The first request and the warm-up are not in them.
+    let [own] = summary.server_times.as_slice() else { panic!("{:?}", summary.server_times) };
+    assert_eq!((own.name.as_str(), own.n), ("vllm:time_to_first_token_seconds", 6));
+    let ours = run.mean("ttft_ms");
+    assert!(40.0 <= own.mean_ms && own.mean_ms <= ours, "the server says {}, we say {ours}", own.mean_ms);
+    let line = format!("the server's own means, ms: TTFT {:.3} (n 6)", own.mean_ms);
+    assert!(run.stderr.contains(&line) && report(&run.folder, "").0.contains(&line), "{}", run.stderr);
+    check_files(&run, true);
+}

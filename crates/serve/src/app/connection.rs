@@ -62,6 +62,8 @@ pub(super) struct Connection {
 pub(super) struct Answering {
     /// Its number on this server.
     pub(super) number: u64,
+    /// When the kernel had its last byte; `None` once its first token has been counted.
+    pub(super) uncounted_from_ns: Option<u64>,
     /// Told to the backend.
     pub(super) gone: Arc<AtomicBool>,
 }

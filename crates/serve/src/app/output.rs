@@ -98,6 +98,11 @@ impl App {
             connection.sending = None;
             if let Some(last) = connection.stamps.last_mut() {
                 last.tokens = tokens;
+                let from_ns = connection.answering.as_mut().filter(|_| tokens > 0);
+                if let Some(from_ns) = from_ns.and_then(|answering| answering.uncounted_from_ns.take()) {
+                    self.first_tokens += 1;
+                    self.first_tokens_ns += last.before_ns.saturating_sub(from_ns);
+                }
             }
         }
         if let (Some(answering), true) = (&connection.answering, self.listening.keep != Keep::Nothing)

@@ -152,9 +152,11 @@ impl App {
 
     fn metrics(&self) -> String {
         format!(
-            "# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running {}\n# TYPE vllm:request_success_total counter\nvllm:request_success_total {}\n",
+            "# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running {}\n# TYPE vllm:request_success_total counter\nvllm:request_success_total {}\n# TYPE vllm:time_to_first_token_seconds histogram\nvllm:time_to_first_token_seconds_sum {}\nvllm:time_to_first_token_seconds_count {}\n",
             self.in_flight,
-            self.chats - self.in_flight as u64
+            self.chats - self.in_flight as u64,
+            self.first_tokens_ns as f64 / 1e9,
+            self.first_tokens
         )
     }
 
@@ -194,7 +196,8 @@ impl App {
             });
         }
         connection.carried += 1;
-        connection.answering = Some(Answering { number, gone: Arc::clone(&gone) });
+        connection.answering =
+            Some(Answering { number, uncounted_from_ns: Some(connection.received_ns), gone: Arc::clone(&gone) });
         let sink = ReplySink {
             connection: id,
             generation: connection.generation,
