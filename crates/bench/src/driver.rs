@@ -17,7 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 use tokio_rustls::rustls::ClientConfig;
@@ -138,10 +138,6 @@ pub enum RunEvent {
         /// How many.
         refusals: u32,
     },
-    /// A request is being sent.
-    Sent,
-    /// Its first token has come.
-    FirstToken,
     /// A full piece of a reply.
     Segment(u64, Segment),
     /// A request has ended.
@@ -160,10 +156,37 @@ pub struct Ended {
     pub end: Result<Tape, Outcome>,
 }
 
+/// How far a round has come, for who looks now and then: an event for each would wake the other end in the middle of a burst.
+#[derive(Debug, Default)]
+pub struct Counters {
+    sent: AtomicU64,
+    first_tokens: AtomicU64,
+}
+
+impl Counters {
+    /// Requests sent so far.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Requests whose first token has come so far.
+    #[must_use]
+    pub fn first_tokens(&self) -> u64 {
+        self.first_tokens.load(Ordering::Relaxed)
+    }
+
+    fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// A round on its way.
 pub struct Running {
     /// What happens.
     pub events: Receiver<RunEvent>,
+    /// How far the round has come.
+    pub counters: Arc<Counters>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
@@ -188,16 +211,17 @@ pub fn start(job: &Job, threads: u32, reach: &Reach, stop: &StopSignal) -> std::
     let (tell, events) = channel();
     let runtimes = (0..threads).map(|_| tokio::runtime::Builder::new_current_thread().enable_all().build());
     let runtimes = runtimes.collect::<std::io::Result<Vec<_>>>()?;
+    let counters = Arc::new(Counters::default());
     let (begin, running) = (Arc::new(Start::of(threads)), Arc::new(AtomicU32::new(threads)));
     let mut running_threads = Vec::new();
     for (thread, runtime) in (0..).zip(runtimes) {
         let job = Job { share: Share { thread, threads }, ..job.clone() };
         let (reach, stop, tell, begin) = (reach.clone(), stop.clone(), tell.clone(), Arc::clone(&begin));
-        let running = Arc::clone(&running);
+        let (running, counters) = (Arc::clone(&running), Arc::clone(&counters));
         let work = move || {
             let work = AssertUnwindSafe(|| {
                 let local = tokio::task::LocalSet::new();
-                local.block_on(&runtime, drive(job, reach, stop, tell.clone(), &begin));
+                local.block_on(&runtime, drive(job, reach, stop, (tell.clone(), counters), &begin));
             });
             if let Err(panic) = catch_unwind(work) {
                 // By now the tasks are gone, and each has accounted for its request.
@@ -210,7 +234,7 @@ pub fn start(job: &Job, threads: u32, reach: &Reach, stop: &StopSignal) -> std::
         };
         running_threads.push(std::thread::Builder::new().name(format!("io-{thread}")).spawn(work)?);
     }
-    Ok(Running { events, threads: running_threads })
+    Ok(Running { events, counters, threads: running_threads })
 }
 
 fn words_of(panic: &(dyn Any + Send)) -> String {
@@ -230,11 +254,18 @@ struct Round {
     timer: Timer,
     nonce: u64,
     tell: Sender<RunEvent>,
+    counters: Arc<Counters>,
     stop: StopSignal,
 }
 
 impl Round {
-    fn new(items: Arc<[Item]>, reach: Reach, timer: Timer, stop: StopSignal, tell: Sender<RunEvent>) -> Self {
+    fn new(
+        items: Arc<[Item]>,
+        reach: Reach,
+        timer: Timer,
+        stop: StopSignal,
+        (tell, counters): (Sender<RunEvent>, Arc<Counters>),
+    ) -> Self {
         let connections = Arc::clone(&reach.ids.connections);
         Self {
             items,
@@ -247,6 +278,7 @@ impl Round {
             timer,
             nonce: reach.ids.nonce,
             tell,
+            counters,
             stop,
         }
     }
@@ -261,7 +293,13 @@ impl Round {
     }
 }
 
-async fn drive(job: Job, reach: Reach, stop: StopSignal, tell: Sender<RunEvent>, begin: &Start) {
+async fn drive(
+    job: Job,
+    reach: Reach,
+    stop: StopSignal,
+    (tell, counters): (Sender<RunEvent>, Arc<Counters>),
+    begin: &Start,
+) {
     let timer = match Timer::start() {
         Ok(timer) => timer,
         Err(error) => {
@@ -274,7 +312,7 @@ async fn drive(job: Job, reach: Reach, stop: StopSignal, tell: Sender<RunEvent>,
     };
     // The others wait at most as long as this thread may take to connect.
     let limit = reach.connect_limit + Duration::from_secs(10);
-    let round = Rc::new(Round::new(Arc::clone(&job.items), reach, timer, stop, tell));
+    let round = Rc::new(Round::new(Arc::clone(&job.items), reach, timer, stop, (tell, counters)));
     let share = |all: u64| job.share.of(all);
     let ahead = match (job.cap, job.requests) {
         (Some(cap), Some(requests)) => share(requests).min(share(u64::from(cap))),

@@ -9,8 +9,11 @@ use std::time::Duration;
 pub struct View {
     lang: Lang,
     bar: Option<ProgressBar>,
-    in_flight: u64,
-    answering: u64,
+    sent: u64,
+    first_tokens: u64,
+    /// Of the requests that have ended: those that were sent, those that had a first token, those that failed.
+    ended_sent: u64,
+    ended_answering: u64,
     failed: u64,
 }
 
@@ -18,7 +21,7 @@ impl View {
     /// A view without a bar.
     #[must_use]
     pub fn new(lang: Lang) -> Self {
-        Self { lang, bar: None, in_flight: 0, answering: 0, failed: 0 }
+        Self { lang, bar: None, sent: 0, first_tokens: 0, ended_sent: 0, ended_answering: 0, failed: 0 }
     }
 
     /// The language.
@@ -45,7 +48,8 @@ impl View {
 
     /// A round begins: the bar appears, on a terminal only. `requests` is `None` where the duration decides.
     pub fn begin(&mut self, title: &str, requests: Option<u64>, duration: Option<Duration>) {
-        (self.in_flight, self.answering, self.failed) = (0, 0, 0);
+        (self.sent, self.first_tokens) = (0, 0);
+        (self.ended_sent, self.ended_answering, self.failed) = (0, 0, 0);
         if !std::io::stderr().is_terminal() {
             return;
         }
@@ -75,15 +79,9 @@ impl View {
         self.bar = Some(bar);
     }
 
-    /// A request is being sent.
-    pub fn sent(&mut self) {
-        self.in_flight += 1;
-        self.show();
-    }
-
-    /// Its first token has come.
-    pub fn first_token(&mut self) {
-        self.answering += 1;
+    /// So many requests of the round have been sent, and so many have begun to be answered.
+    pub fn progress(&mut self, sent: u64, first_tokens: u64) {
+        (self.sent, self.first_tokens) = (sent, first_tokens);
         self.show();
     }
 
@@ -91,8 +89,8 @@ impl View {
     pub fn ended(&mut self, record: &RequestRecord, was_sent: bool) {
         let answering = record.events.iter().any(|event| event.kind.is_token());
         let failed = !matches!(record.outcome, Outcome::Complete | Outcome::NotSent { .. } | Outcome::Cancelled);
-        self.in_flight = self.in_flight.saturating_sub(u64::from(was_sent));
-        self.answering = self.answering.saturating_sub(u64::from(answering));
+        self.ended_sent += u64::from(was_sent);
+        self.ended_answering += u64::from(answering);
         self.failed += u64::from(failed);
         if let Some(bar) = &self.bar {
             bar.inc(1);
@@ -109,7 +107,9 @@ impl View {
 
     fn show(&self) {
         if let Some(bar) = &self.bar {
-            let Self { in_flight, answering, failed, .. } = self;
+            let in_flight = self.sent.saturating_sub(self.ended_sent);
+            let answering = self.first_tokens.saturating_sub(self.ended_answering);
+            let failed = self.failed;
             let text = self.lang.pick(
                 format!("{in_flight} in flight, {answering} of them answering, {failed} failed"),
                 format!("在途 {in_flight}，其中 {answering} 个正在回答，失败 {failed}"),

@@ -1,6 +1,6 @@
 //! One request of a round, from its connection to its end. However its task ends, its request is accounted for.
 
-use super::{Ended, Planned, Reach, Round, RunEvent};
+use super::{Counters, Ended, Planned, Reach, Round, RunEvent};
 use crate::net::{BodyParts, Conn, ConnectError, Ending, PartsBody, Progress, Tape, exchange, overridden};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request};
@@ -96,13 +96,11 @@ pub(super) async fn one(mut due: Due, permit: Option<OwnedSemaphorePermit>) {
         () = round.timer.sleep_until(intended_ns) => {}
         () = stop.stopped() => return due.stopped(),
     }
-    round.tell(RunEvent::Sent);
+    Counters::count(&round.counters.sent);
     due.connection = Some(Connection { id: conn.id, reused: conn.carried, connect_ns: conn.connect_ns, reopened });
-    let tape = exchange(&mut conn, request, round.limits, &mut stop, |progress| {
-        round.tell(match progress {
-            Progress::FirstToken => RunEvent::FirstToken,
-            Progress::Segment(segment) => RunEvent::Segment(index, segment),
-        });
+    let tape = exchange(&mut conn, request, round.limits, &mut stop, |progress| match progress {
+        Progress::FirstToken => Counters::count(&round.counters.first_tokens),
+        Progress::Segment(segment) => round.tell(RunEvent::Segment(index, segment)),
     })
     .await;
     if tape.ending == Ending::Whole && !conn.sender.is_closed() {

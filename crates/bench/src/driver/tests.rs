@@ -42,7 +42,7 @@ pub(super) fn job(requests: Option<u64>, cap: Option<u32>) -> Job {
 pub(super) fn round(reach: Reach) -> Round {
     let (_, stop) = crate::stop::Stopper::new();
     let (tell, _) = channel();
-    Round::new([].into(), reach, Timer::start().unwrap(), stop, tell)
+    Round::new([].into(), reach, Timer::start().unwrap(), stop, (tell, Arc::default()))
 }
 
 pub(super) fn on_a_thread<T>(work: impl Future<Output = T>) -> T {
@@ -62,7 +62,7 @@ fn run(job: Job, reach: Reach) -> (Vec<(u64, Outcome)>, Vec<String>) {
             RunEvent::NoServer(error) => told.push(format!("no server: {error}")),
             RunEvent::GaveUp { .. } => told.push("gave up".into()),
             RunEvent::Finished => break,
-            RunEvent::Sent | RunEvent::FirstToken | RunEvent::Segment(..) => {}
+            RunEvent::Segment(..) => {}
         }
     }
     running.join();

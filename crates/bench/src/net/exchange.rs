@@ -150,6 +150,7 @@ pub async fn exchange(
     let start = Instant::now();
     let mut watch = Watch::new(start, limits);
     let mut alarm = pin!(tokio::time::sleep_until(watch.next_look(start)));
+    let mut stopped = pin!(stop.stopped());
     let mut tape = Tape {
         sent_ns: None,
         body_sent_ns: None,
@@ -167,7 +168,7 @@ pub async fn exchange(
             tokio::select! {
                 biased;
                 response = &mut sending => break response.map_err(|error| Ending::Lost(words(&error))),
-                () = stop.stopped() => break Err(Ending::Cancelled),
+                () = &mut stopped => break Err(Ending::Cancelled),
                 () = &mut alarm => {
                     if let Some(limit) = watch.check(&mut alarm) {
                         break Err(Ending::TimedOut(limit));
@@ -183,7 +184,7 @@ pub async fn exchange(
             let again = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             tape.retry_after = again.map(str::to_owned);
             let body = response.into_body();
-            read_body(conn, body, &mut watch, alarm, stop, &mut tape.rest, &mut tell).await
+            read_body(conn, body, &mut watch, alarm, stopped, &mut tape.rest, &mut tell).await
         }
         Err(ending) => ending,
     };
@@ -201,7 +202,7 @@ async fn read_body(
     mut body: Incoming,
     watch: &mut Watch,
     mut alarm: std::pin::Pin<&mut Sleep>,
-    stop: &mut StopSignal,
+    mut stopped: std::pin::Pin<&mut impl Future<Output = ()>>,
     segment: &mut Segment,
     tell: &mut impl FnMut(Progress),
 ) -> Ending {
@@ -228,7 +229,7 @@ async fn read_body(
                     }
                 }
             },
-            () = stop.stopped() => return Ending::Cancelled,
+            () = &mut stopped => return Ending::Cancelled,
             () = &mut alarm => match watch.check(&mut alarm) {
                 Some(_) if watch.end_marker_seen => return Ending::Whole,
                 Some(limit) => return Ending::TimedOut(limit),

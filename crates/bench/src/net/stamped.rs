@@ -89,6 +89,12 @@ impl StampedIo {
         self.stamps.read_user_ns.set(stamp::now_ns());
         let offset = self.stamps.wall_minus_monotonic_ns.get();
         self.stamps.read_kernel_ns.set(read.wall_ns.and_then(|wall| wall.checked_add_signed(offset.wrapping_neg())));
+        if (1..room.len()).contains(&read.bytes) {
+            // The socket is empty (epoll(7), edge-triggered): a read that would only say so is saved. What closes the stream
+            // stays noted.
+            let empty = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+            let _ = self.tcp.try_io(Interest::READABLE, empty);
+        }
         Ok(read.bytes)
     }
 

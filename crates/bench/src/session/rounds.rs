@@ -40,8 +40,6 @@ impl Session {
                     format!("服务端已不可达：连续 {refusals} 次连接失败；本轮不再发送请求"),
                 )),
                 Ok(RunEvent::NoServer(error)) => no_server_error = Some(error),
-                Ok(RunEvent::FirstToken) => self.view.first_token(),
-                Ok(RunEvent::Sent) => self.view.sent(),
                 Ok(RunEvent::Segment(index, segment)) => self.recorder.segment(index, &segment),
                 Ok(RunEvent::Ended(request)) => {
                     ended += 1;
@@ -56,6 +54,7 @@ impl Session {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
+            self.view.progress(running.counters.sent(), running.counters.first_tokens());
             self.tick();
         }
         running.join();
