@@ -101,7 +101,7 @@ pub fn run(args: &CalibrateArgs, lang: Lang) -> Result<u8, Failure> {
 fn one(case: &Case, cores: &processes::Cores) -> Result<Row, Failure> {
     let broken = |why: String| Failure { status: 1, text: format!("calibrate ({}): {why}", case.name(Lang::En)) };
     let folder = processes::Scratch::new().map_err(|error| broken(error.to_string()))?;
-    let server = processes::Server::start(case, cores, &folder).map_err(&broken)?;
+    let server = processes::server(case, cores, &folder).map_err(&broken)?;
     let done = processes::client(case, cores, &folder, server.url());
     // The server's records are written when it ends.
     let ended = server.stop();

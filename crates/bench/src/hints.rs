@@ -79,8 +79,8 @@ pub fn no_connection(proxy: Option<&str>, url: &str, lang: Lang) -> String {
             format!("到 {url} 的请求经过代理 {proxy}（http_proxy、https_proxy 或 all_proxy）：它是否可用？用 NO_PROXY=主机 可以绕过它"),
         ),
         None => lang.pick(
-            format!("is the server up, and are --host and --port (or --base-url) right? They say {url}; a vLLM that is still loading does not answer yet"),
-            format!("服务端已经启动了吗？--host 与 --port（或 --base-url）是否正确？现在是 {url}；仍在加载模型的 vLLM 不会应答"),
+            format!("is the server up, and are --host and --port (or --base-url) right? They say {url}; a vLLM that is still loading does not answer yet; without any server, --embedded brings a small one"),
+            format!("服务端已经启动了吗？--host 与 --port（或 --base-url）是否正确？现在是 {url}；仍在加载模型的 vLLM 不会应答；没有服务端时，--embedded 自带一个小模型"),
         ),
     }
 }

@@ -10,9 +10,13 @@ pub mod cli;
 pub mod commands;
 pub mod counting;
 pub mod driver;
+#[cfg(target_os = "linux")]
+pub mod embedded;
 pub mod hints;
 pub mod image;
 pub mod net;
+#[cfg(target_os = "linux")]
+pub mod own_server;
 pub mod plan;
 pub mod proof;
 pub mod recorder;

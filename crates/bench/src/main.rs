@@ -1,9 +1,9 @@
 //! `vlm-benchmark`: reads the command line and says how it went.
 
 use bench::cli::{self, Command, RunArgs};
-use bench::plan::Plan;
+use bench::plan::{Access, Plan};
 use bench::session::{self, ExtraFiles, Failure, Output};
-use bench::{commands, stop, store};
+use bench::{commands, embedded, stop, store};
 use measure::Lang;
 use std::ffi::OsString;
 use std::io::Write;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         #[cfg(target_os = "linux")]
         Some(Command::Calibrate(args)) => bench::calibrate::run(args, lang),
         #[cfg(target_os = "linux")]
-        Some(Command::ScriptedServer(args)) => {
+        Some(Command::Server(args)) => {
             return serve::main(std::iter::once("vlm-server".into()).chain(args.words.iter().cloned()));
         }
         None => run(&cli.run, lang),
@@ -45,12 +45,30 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs, lang: Lang) -> Result<u8, Failure> {
-    let (plan, access) = Plan::new(args).map_err(|error| Failure { status: 2, text: error.text(lang) })?;
+    let planned = |args: &RunArgs| Plan::new(args).map_err(|error| Failure { status: 2, text: error.text(lang) });
+    if args.embedded {
+        let (args, model) = embedded::prepare(args, lang)?;
+        // What is wrong with the command line is said before a server is started.
+        let (plan, _) = planned(&args)?;
+        session::check_files(&plan, lang)?;
+        if !args.dry_run {
+            let (args, server) = embedded::start(args, &model, lang)?;
+            let (plan, access) = planned(&args)?;
+            let status = measure(&args, plan, access, lang);
+            drop(server);
+            return status;
+        }
+    }
+    let (plan, access) = planned(args)?;
     if args.dry_run {
         session::check_files(&plan, lang)?;
         let _ = std::io::stdout().lock().write_all(&store::pretty(&plan));
         return Ok(0);
     }
+    measure(args, plan, access, lang)
+}
+
+fn measure(args: &RunArgs, plan: Plan, access: Access, lang: Lang) -> Result<u8, Failure> {
     let output = Output {
         folder: args.output_dir.clone(),
         no_save: args.no_save,

@@ -112,6 +112,8 @@ struct Session {
     server_times: Vec<ServerTime>,
     wall_minus_monotonic_ns: i64,
     usage_before: Usage,
+    /// Processor time of the measured rounds.
+    load_cpu_ns: Option<u64>,
     /// Holds the kernel's stamping on for the whole run.
     _stamping: Option<std::net::UdpSocket>,
 }
@@ -183,7 +185,9 @@ impl Session {
         }
         let tells = !self.header.server.metric_names.is_empty() && self.stop.cause().is_none();
         let before = tells.then(|| self.asker.server_times(&self.model, &self.stop)).flatten();
+        let usage = Usage::now();
         let result = (0..self.plan.rounds).try_for_each(|round| self.measured_round(round));
+        self.load_cpu_ns = Some(usage.since().cpu_ns());
         if let Some(before) = before {
             let complete = self.records.complete_measured();
             self.server_times = self.asker.server_times_since(&before, complete, &self.model, &self.stop);

@@ -223,6 +223,9 @@ pub struct Footer {
     /// Processor time of the client during the run, nanoseconds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub client_cpu_ns: Option<u64>,
+    /// The part of it that fell into the measured rounds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_cpu_load_ns: Option<u64>,
     /// Largest resident size of the client, bytes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub client_rss_bytes_max: Option<u64>,

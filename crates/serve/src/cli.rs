@@ -77,6 +77,9 @@ pub struct Args {
     /// Poll without sleeping while replies are under way: truer send times, a whole core
     #[arg(long, requires = "scripted", help_heading = "Script")]
     pub spin: bool,
+    /// End when standard input does: whoever holds its other end is then gone
+    #[arg(long, hide = true)]
+    pub end_with_stdin: bool,
 }
 
 /// Reads a command line in which `_` and `-` in flags are the same.

@@ -81,6 +81,9 @@ fn serve(args: &Args, script: Option<Script>) -> Result<(), ServeError> {
     say(&words);
     say(&format!("listening on {scheme}://{}", listening.address()?));
     let _ = running.set(handle.clone());
+    if args.end_with_stdin {
+        end_with_stdin(handle.clone())?;
+    }
     listening.serve()?;
     write_truth(args, &handle)
 }
@@ -110,6 +113,16 @@ fn heed_signals(is_scripted: bool) -> Result<Arc<OnceLock<StopHandle>>, ServeErr
         }
     })?;
     Ok(running)
+}
+
+/// Ends the server at the end of its standard input.
+fn end_with_stdin(server: StopHandle) -> Result<(), ServeError> {
+    std::thread::Builder::new().name("stdin".into()).spawn(move || {
+        // An input that cannot be read is at its end.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        server.stop();
+    })?;
+    Ok(())
 }
 
 fn tls(args: &Args) -> Result<Option<Arc<ServerConfig>>, ServeError> {

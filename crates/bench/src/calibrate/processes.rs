@@ -1,15 +1,14 @@
 //! The two processes of a case: the server, then the client, both from this binary.
 
 use super::case::Case;
+use crate::own_server::{OwnServer, this_binary, wait};
 use measure::Clock;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A server that does not listen within this time never will.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -108,75 +107,20 @@ impl Drop for Scratch {
     }
 }
 
-/// The scripted server of one case. It is stopped when this goes.
-pub(super) struct Server {
-    child: Child,
-    url: String,
-}
-
-impl Server {
-    /// Starts it and waits until it listens.
-    pub(super) fn start(case: &Case, cores: &Cores, folder: &Scratch) -> Result<Self, String> {
-        let mut command = this_binary()?;
-        command.args(["scripted-server", "--scripted", "--port", "0"]);
-        command.arg(format!("--prefill-ms={}", case.prefill_ms)).arg(format!("--interval-ms={}", case.interval_ms));
-        command.arg(format!("--tokens={}", case.tokens)).arg("--truth-log").arg(folder.truth());
-        command.args(case.event_bytes.map(|bytes| format!("--event-bytes={bytes}")));
-        if case.tls {
-            folder.make_certificate()?;
-            command.arg("--ssl-certfile").arg(folder.certificate()).arg("--ssl-keyfile").arg(folder.key());
-        }
-        // A spinning server keeps its times, if the client has a core elsewhere.
-        command.args(cores.apart().then_some("--spin"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = cores.spawn(&mut command, cores.server.as_ref()).map_err(|error| error.to_string())?;
-        let talk = child.stderr.take().ok_or("the server has no stderr")?;
-        let url = listening(talk).inspect_err(|_| stop(&mut child))?;
-        Ok(Self { child, url })
+/// Starts the scripted server of one case, and waits until it listens.
+pub(super) fn server(case: &Case, cores: &Cores, folder: &Scratch) -> Result<OwnServer, String> {
+    let mut command = OwnServer::command(["--scripted"])?;
+    command.arg(format!("--prefill-ms={}", case.prefill_ms)).arg(format!("--interval-ms={}", case.interval_ms));
+    command.arg(format!("--tokens={}", case.tokens)).arg("--truth-log").arg(folder.truth());
+    command.args(case.event_bytes.map(|bytes| format!("--event-bytes={bytes}")));
+    if case.tls {
+        folder.make_certificate()?;
+        command.arg("--ssl-certfile").arg(folder.certificate()).arg("--ssl-keyfile").arg(folder.key());
     }
-
-    pub(super) fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Ends it; its records are on the disk then.
-    pub(super) fn stop(mut self) -> Result<(), String> {
-        // It may have ended by itself.
-        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
-        wait(&mut self.child, "server", RUN_LIMIT)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        stop(&mut self.child);
-    }
-}
-
-/// Reads the server's talk until it says where it listens. What it says later is read and dropped: a full pipe would stop it.
-fn listening(talk: std::process::ChildStderr) -> Result<String, String> {
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let mut reader = BufReader::new(talk);
-        let mut said = String::new();
-        loop {
-            let mut line = String::new();
-            match reader.read_line(&mut line) {
-                Ok(0) | Err(_) => {
-                    let _ = tell.send(Err(format!("the server ended: {}", said.trim())));
-                    return;
-                }
-                Ok(_) => {}
-            }
-            if let Some(url) = line.trim().strip_prefix("listening on ") {
-                let _ = tell.send(Ok(url.to_owned()));
-                let _ = std::io::copy(&mut reader.by_ref(), &mut std::io::sink());
-                return;
-            }
-            said.push_str(&line);
-        }
-    });
-    told.recv_timeout(START_LIMIT).unwrap_or_else(|_| Err("the server does not listen".into()))
+    // A spinning server keeps its times, if the client has a core elsewhere.
+    command.args(cores.apart().then_some("--spin"));
+    let child = cores.spawn(&mut command, cores.server.as_ref()).map_err(|error| error.to_string())?;
+    OwnServer::of(child, START_LIMIT)
 }
 
 /// Runs the client of one case to its end.
@@ -206,31 +150,4 @@ pub(super) fn client(case: &Case, cores: &Cores, folder: &Scratch, url: &str) ->
 fn noise(mb: f64) -> String {
     let side = (mb * 1e6 / 3.0).sqrt().clamp(28.0, 8000.0) as u32;
     format!("noise:{side}x{side}")
-}
-
-fn this_binary() -> Result<Command, String> {
-    std::env::current_exe()
-        .map(Command::new)
-        .map_err(|error| format!("this program does not know where it is: {error}"))
-}
-
-fn wait(child: &mut Child, who: &str, limit: Duration) -> Result<(), String> {
-    let start = Instant::now();
-    loop {
-        match child.try_wait().map_err(|error| error.to_string())? {
-            Some(status) if status.success() => return Ok(()),
-            Some(status) => return Err(format!("the {who} ended with {status}")),
-            None if start.elapsed() > limit => {
-                stop(child);
-                return Err(format!("the {who} did not end within {} s", limit.as_secs()));
-            }
-            None => std::thread::sleep(Duration::from_millis(20)),
-        }
-    }
-}
-
-fn stop(child: &mut Child) {
-    // It may have ended by itself.
-    let _ = child.kill();
-    let _ = child.wait();
 }

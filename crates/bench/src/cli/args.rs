@@ -1,6 +1,6 @@
 //! Every flag, as clap sees it. Checks that need more than one flag are the plan's.
 
-use super::subcommands::{CalibrateArgs, ParseLogArgs, ReportArgs, ScriptedServerArgs};
+use super::subcommands::{CalibrateArgs, ParseLogArgs, ReportArgs, ServerArgs};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use measure::{Clock, Definitions, Detail, Lang};
 use serde::{Deserialize, Serialize};
@@ -37,9 +37,9 @@ pub enum Command {
     /// Measure this client's own error on this machine, against a scripted server whose send times are known
     Calibrate(CalibrateArgs),
     #[cfg(target_os = "linux")]
-    /// A scripted server of this binary, for calibrate
+    /// vlm-server within this binary, for calibrate and --embedded
     #[command(hide = true)]
-    ScriptedServer(ScriptedServerArgs),
+    Server(ServerArgs),
 }
 
 /// The flags of a run.
@@ -135,6 +135,12 @@ pub struct RunArgs {
     /// Server's URL, instead of host and port; a path in it is kept
     #[arg(long, value_name = "URL", conflicts_with_all = ["host", "port"], help_heading = "Server")]
     pub base_url: Option<String>,
+    /// Start a server of this program's own for the run: a small model on this machine's CPU, which knows drawn road works only
+    #[arg(long, conflicts_with_all = ["host", "port", "base_url", "model", "served_model_name"], help_heading = "Server")]
+    pub embedded: bool,
+    /// With --embedded: another Qwen2-VL checkpoint folder
+    #[arg(long, value_name = "DIR", requires = "embedded", help_heading = "Server")]
+    pub embedded_model: Option<PathBuf>,
     /// Path of the chat endpoint
     #[arg(long, default_value = "/v1/chat/completions", help_heading = "Server")]
     pub endpoint: String,

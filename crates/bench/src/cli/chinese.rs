@@ -89,6 +89,8 @@ const HELP: &[(&str, &str)] = &[
     ("host", "服务端主机"),
     ("port", "服务端端口"),
     ("base_url", "服务端 URL，代替主机和端口；其中的路径会保留"),
+    ("embedded", "为本次运行启动程序自带的服务端：本机 CPU 上的小模型，只认识绘制的道路施工画面"),
+    ("embedded_model", "与 --embedded 同用：另一个 Qwen2-VL 模型目录"),
     ("endpoint", "chat 接口的路径"),
     ("api_key", "以 \"Authorization: Bearer …\" 发送的密钥；不会写到任何地方"),
     ("header", "附加请求头 \"名称: 值\"；可重复"),

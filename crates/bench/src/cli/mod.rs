@@ -9,4 +9,4 @@ mod subcommands;
 pub use args::{Arrivals, Cli, Command, ImageAs, MaxTokensField, OverCap, PartOrder, RunArgs};
 pub use faults::fault;
 pub use spelling::{command, parse};
-pub use subcommands::{CalibrateArgs, ParseLogArgs, ReportArgs, ReportFormat, ScriptedServerArgs};
+pub use subcommands::{CalibrateArgs, ParseLogArgs, ReportArgs, ReportFormat, ServerArgs};

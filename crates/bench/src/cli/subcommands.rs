@@ -79,7 +79,7 @@ pub struct CalibrateArgs {
 
 /// The command line of `vlm-server`.
 #[derive(Debug, Clone, Args)]
-pub struct ScriptedServerArgs {
+pub struct ServerArgs {
     /// As `vlm-server` takes them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub words: Vec<OsString>,

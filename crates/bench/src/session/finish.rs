@@ -49,6 +49,7 @@ impl Session {
             image_proof: self.proof.clone(),
             wall_clock_step_ns: Some(step),
             client_cpu_ns: Some(usage.cpu_ns()),
+            client_cpu_load_ns: self.load_cpu_ns,
             client_rss_bytes_max,
             client_involuntary_switches: usage.involuntary_switches(),
             tcp_retransmits: usage.tcp_retransmits(),

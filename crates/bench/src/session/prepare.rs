@@ -86,6 +86,7 @@ impl Session {
             server_times: Vec::new(),
             wall_minus_monotonic_ns,
             usage_before: Usage::now(),
+            load_cpu_ns: None,
             _stamping: stamping,
         })
     }

@@ -2,6 +2,8 @@
 
 mod answers;
 mod connections;
+#[cfg(target_os = "linux")]
+mod embedded;
 mod events;
 mod fidelity;
 mod images;

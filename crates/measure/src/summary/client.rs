@@ -59,7 +59,7 @@ pub struct ClientVerdict {
     pub send_lateness_ms_p99: Option<f64>,
     /// Token events that shared a read with the token event before them, of all.
     pub coalesced: Option<f64>,
-    /// Processor time of the client by time and thread (`--threads`): 1 is a core's whole work.
+    /// Processor time of the client in the measured rounds by their time and thread (`--threads`): 1 is a core's whole work.
     pub cpu_share: Option<f64>,
     /// How often the system took a core away from the client.
     pub involuntary_switches: Option<u64>,
@@ -95,7 +95,8 @@ impl ClientVerdict {
         let known = |values: &[f64]| p99(values).filter(|_| all_known).map(|bound| bound + UNSEEN_US);
         let tokens: usize = complete.iter().map(|line| line.tokens.len()).sum();
         let footer = log.footer.as_ref();
-        let cpu_s = footer.and_then(|footer| footer.client_cpu_ns).map(|ns| ns as f64 / 1e9);
+        let cpu_s =
+            footer.and_then(|footer| footer.client_cpu_load_ns.or(footer.client_cpu_ns)).map(|ns| ns as f64 / 1e9);
         let threads = log.header.plan["threads"].as_u64().unwrap_or(1).max(1) as f64;
         let read_lag_us_p99 = p99(&lags);
         let mut verdict = Self {

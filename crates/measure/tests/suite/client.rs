@@ -83,6 +83,9 @@ fn a_shared_core_is_named_and_spoils_only_our_own_reads() {
     // A client that works all the time is its own neighbour.
     log.footer.as_mut().unwrap().client_cpu_ns = Some(141 * MS);
     assert!(!verdict(&log, &Summarise::default()).core_shared);
+    // What it works before and after the measured rounds is no work in them.
+    log.footer.as_mut().unwrap().client_cpu_load_ns = Some(MS);
+    assert!(verdict(&log, &Summarise::default()).core_shared);
 }
 
 #[test]

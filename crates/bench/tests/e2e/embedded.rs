@@ -1,0 +1,75 @@
+//! The whole procedure on a bare machine: our client, our server, our model, a picture with its truth beside it.
+
+use crate::rig::{Client, wait_until};
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::path::Path;
+
+fn example(name: &str) -> String {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples")).join(name).display().to_string()
+}
+
+#[test]
+fn the_accuracy_run_tells_the_truth_of_the_picture() {
+    let truth: serde_json::Value = serde_json::from_slice(&std::fs::read(example("test.json")).unwrap()).unwrap();
+    for (prompt, language, stop) in [("请描述图片", "zh", "。"), ("Describe the image.", "en", ". ")] {
+        let run = Client::new("--embedded --image_path").arg(&example("test.png")).arg("--prompt").arg(prompt).run();
+        let run = run.expect(0);
+        let said = run.stdout.strip_prefix("image size:  (1080, 810)\n输出结果： ").unwrap_or_default();
+        // The first sentence says that it is a road being built, in one of several ways; the rest are facts.
+        let facts = |text: &str| text.split_once(stop).map(|(_, facts)| facts.to_owned());
+        let expected = facts(truth[language].as_str().unwrap());
+        assert_eq!(facts(said.lines().next().unwrap_or_default()), expected, "{}", run.stdout);
+        assert!(run.stderr.contains("drawn road works only"), "{}", run.stderr);
+        let summary = run.summary();
+        assert_eq!((summary.run.server.model.as_str(), summary.totals.retokenised), ("road-works", 0));
+        // 1080×810 within 40,000 pixels: 224×168, that is 8 × 6 tokens.
+        assert_eq!(run.log().header.expected_image_tokens, [Some(48)]);
+    }
+}
+
+#[test]
+fn the_performance_run_and_the_image_proof() {
+    let run = Client::new("--embedded --prompt 请描述图片 --ignore-eos --output_len 40 --image-proof --image_path")
+        .arg(&example("test.png"))
+        .run()
+        .expect(0);
+    // As transformers 5 makes them of the checkpoint's own template: 23 tokens of text and marks, 48 of the picture.
+    assert_eq!(
+        (run.line("Total generated tokens:"), run.line("Total image and input tokens:")),
+        ("40".into(), "71".into())
+    );
+    assert!(run.stderr.contains("image proof: SEEN"), "{}", run.stderr);
+}
+
+#[test]
+fn its_server_is_gone_whatever_happens_to_the_client() {
+    let mut client = Client::new("--embedded --no-image --ignore-eos --output_len 16000 --prompt");
+    client = client.arg("请描述图片");
+    let mut child = client.spawn();
+    let mut talk = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("embedded server: ") {
+        line.clear();
+        assert!(talk.read_line(&mut line).unwrap() > 0, "it ended");
+    }
+    let address = line.trim().rsplit("http://").next().unwrap().to_owned();
+    assert!(TcpStream::connect(&address).is_ok(), "{address}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_until(|| TcpStream::connect(&address).is_err());
+}
+
+#[test]
+fn what_it_cannot_be_given_is_said_before_anything_is_started() {
+    for (words, said) in [
+        ("--embedded --model m --no-image", "--model"),
+        ("--embedded --port 1 --no-image", "--port"),
+        ("--embedded --embedded-model /nowhere --no-image", "config.json"),
+        ("--embedded --image_path /nowhere.png", "/nowhere.png"),
+        ("--embedded-model /nowhere --no-image", "--embedded"),
+    ] {
+        let run = Client::new(words).run().expect(2);
+        assert!(run.stderr.contains(said) && !run.stderr.contains("embedded server:"), "{words}: {}", run.stderr);
+    }
+}
