@@ -131,7 +131,7 @@ fn server_times(out: &mut String, summary: &RunSummary, lang: Lang) {
         .iter()
         .filter_map(|(end, title)| {
             let time = summary.server_times.iter().find(|time| time.name.ends_with(end))?;
-            Some(format!("{title} {:.3} (n {})", time.mean_ms, time.n))
+            Some(format!("{title} {:.3} (n {})", time.mean_ms(), time.n))
         })
         .collect();
     let sent = summary.counts.complete + summary.counts.failed;

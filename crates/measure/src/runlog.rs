@@ -187,19 +187,25 @@ pub enum ProofVerdict {
 
 /// One of the server's own times: what came to a histogram of its `/metrics` during the measured rounds. Requests of other
 /// clients are in it too.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerTime {
     /// The histogram's name.
     pub name: String,
     /// How many values came.
     pub n: u64,
-    /// Their mean, ms.
-    pub mean_ms: f64,
+    /// Their mean, ns.
+    pub mean_ns: u64,
 }
 
 impl ServerTime {
     /// How the name of a histogram of first tokens ends (vLLM and SGLang).
     pub const TTFT: &str = ":time_to_first_token_seconds";
+
+    /// The mean in ms.
+    #[must_use]
+    pub fn mean_ms(&self) -> f64 {
+        self.mean_ns as f64 / 1e6
+    }
 }
 
 /// The last line: what is known only at the end.

@@ -19,10 +19,6 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::rustls::ClientConfig;
 
-/// What the kernel holds of a body beyond what is on its way (`TCP_NOTSENT_LOWAT`, tcp(7)).
-#[cfg(target_os = "linux")]
-const UNSENT_BYTES_MAX: u32 = 16 * 1024;
-
 /// Opens connections to one server, on one thread.
 pub struct Connector {
     target: Target,
@@ -49,15 +45,6 @@ pub struct Conn {
     pub connect_ns: u64,
     /// When it was opened or last used.
     pub idle_since_ns: u64,
-}
-
-/// A large body would otherwise count as sent while megabytes of it wait in this machine's kernel. A refusal only makes the
-/// upload end earlier than it does.
-fn limit_unsent(tcp: &TcpStream) {
-    #[cfg(target_os = "linux")]
-    let _ = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
-    #[cfg(not(target_os = "linux"))]
-    let _ = tcp;
 }
 
 impl Connector {
@@ -133,7 +120,6 @@ impl Connector {
         let tcp = self.tcp(Instant::now() + self.timeout).await?;
         // Without this the last part of a large body waits for an acknowledgement. A refusal costs time, not truth.
         let _ = tcp.set_nodelay(true);
-        limit_unsent(&tcp);
         let (mut io, stamps) = StampedIo::new(tcp, self.wall_minus_monotonic_ns);
         if !self.target.is_tls() {
             return Ok((Stream::Plain(io), stamps));

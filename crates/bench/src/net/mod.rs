@@ -13,6 +13,7 @@ mod stamped;
 mod target;
 mod timer;
 mod tls;
+mod unsent;
 
 pub use body::{BodyParts, PartsBody};
 pub use connect::{Conn, Connector};

@@ -1,6 +1,7 @@
 //! A TCP stream that notes when bytes left and when they came: our own clock right after the call, and the kernel's
 //! receive time where it gives one (`SO_TIMESTAMPNS`, Linux).
 
+use super::unsent::Unsent;
 use stamp::StampedRead;
 use std::cell::Cell;
 use std::io;
@@ -41,7 +42,7 @@ impl Stamps {
         self.first_write_ns.get()
     }
 
-    /// After the latest write since [`Stamps::arm`] returned.
+    /// When the latest bytes since [`Stamps::arm`] had left: after their write, or once the kernel had sent what it held.
     #[must_use]
     pub fn last_write_ns(&self) -> Option<u64> {
         self.last_write_ns.get()
@@ -67,6 +68,7 @@ pub struct StampedIo {
     stamps: Rc<Stamps>,
     /// Room for the kernel's control message; empty where it gives none.
     control: Vec<u8>,
+    unsent: Unsent,
 }
 
 impl StampedIo {
@@ -75,7 +77,8 @@ impl StampedIo {
         let stamps = Rc::new(Stamps::default());
         stamps.wall_minus_monotonic_ns.set(wall_minus_monotonic_ns);
         let control = if stamp::request_stamps(&tcp) { stamp::control_room() } else { Vec::new() };
-        (Self { tcp, stamps: Rc::clone(&stamps), control }, stamps)
+        let unsent = Unsent::of(&tcp);
+        (Self { tcp, stamps: Rc::clone(&stamps), control, unsent }, stamps)
     }
 
     /// One read into `room`, stamped.
@@ -107,8 +110,9 @@ impl StampedIo {
         now_ns
     }
 
-    fn after_write(&self, before_ns: u64, result: &Poll<io::Result<usize>>) {
-        if matches!(result, Poll::Ready(Ok(_))) {
+    fn after_write(&mut self, before_ns: u64, result: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = result {
+            self.unsent.wrote(*bytes);
             let (now_ns, stamps) = (stamp::now_ns(), &self.stamps);
             let took_ns = Some(now_ns - before_ns);
             if stamps.first_took_ns.get().is_none() {
@@ -163,7 +167,11 @@ impl AsyncWrite for StampedIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_flush(cx)
+        let me = self.get_mut();
+        if ready!(me.unsent.poll_sent(&me.tcp, cx)) {
+            me.stamps.last_write_ns.set(Some(stamp::now_ns()));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

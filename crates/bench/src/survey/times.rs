@@ -49,7 +49,7 @@ impl ServerTimes {
             (n >= 1.0 && total_s >= 0.0).then(|| ServerTime {
                 name: name.clone(),
                 n: n as u64,
-                mean_ms: total_s / n * 1e3,
+                mean_ns: (total_s / n * 1e9).round() as u64,
             })
         });
         moved.collect()
@@ -99,9 +99,8 @@ restarted_seconds_count 7
             + "new_seconds_sum 3 1700000000000\nnew_seconds_count 2 1700000000000\n";
         let after = ServerTimes::parse(&after, "m");
         let times = after.since(&before);
-        let seen: Vec<(&str, u64, f64)> =
-            times.iter().map(|time| (time.name.as_str(), time.n, (time.mean_ms * 1e6).round() / 1e6)).collect();
-        assert_eq!(seen, [("new_seconds", 2, 1500.0), ("vllm:time_to_first_token_seconds", 3, 300.0)]);
+        let seen: Vec<(&str, u64, u64)> = times.iter().map(|time| (time.name.as_str(), time.n, time.mean_ns)).collect();
+        assert_eq!(seen, [("new_seconds", 2, 1_500_000_000), ("vllm:time_to_first_token_seconds", 3, 300_000_000)]);
         assert_eq!((before.first_tokens(), after.first_tokens()), (Some(3), Some(6)));
     }
 

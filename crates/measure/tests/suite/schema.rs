@@ -112,7 +112,7 @@ fn rich_footer() -> Footer {
             effect: Some(true),
         }),
         wall_clock_step_ns: Some(-7),
-        server_times: vec![measure::ServerTime { name: "a:b_seconds".into(), n: 4, mean_ms: 0.5 }],
+        server_times: vec![measure::ServerTime { name: "a:b_seconds".into(), n: 4, mean_ns: 5 }],
         client_cpu_ns: Some(1),
         client_cpu_load_ns: Some(1),
         client_rss_bytes_max: Some(1),
