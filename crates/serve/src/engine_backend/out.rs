@@ -4,11 +4,13 @@
 use engine::engine::{EngineEvent, EventSink, TokenEvent};
 use engine::text::{Refusal, RefusalKind};
 use serde::Serialize;
-use serde_json::json;
 
 use crate::backend::{Output, ReplySink};
 use crate::http::{self, Whole};
 use crate::validate::ApiError;
+
+/// vLLM names refusals that are no error after their status.
+const TOO_MANY: &str = "Too Many Requests";
 
 /// A reply that is not finished.
 pub(super) struct Out {
@@ -139,8 +141,8 @@ pub(super) fn failed(words: &str) -> ApiError {
 /// A refusal of the engine as an HTTP error.
 pub(super) fn refused(refusal: &Refusal) -> ApiError {
     let (status, kind) = match refusal.kind {
-        RefusalKind::QueueFull => (429, "TooManyRequestsError"),
-        RefusalKind::Ending => (503, "ServiceUnavailableError"),
+        RefusalKind::QueueFull => (429, TOO_MANY),
+        RefusalKind::Ending => (503, "Service Unavailable"),
         RefusalKind::Sampling
         | RefusalKind::ContextLength
         | RefusalKind::Content
@@ -152,6 +154,5 @@ pub(super) fn refused(refusal: &Refusal) -> ApiError {
 
 /// An answer to a queue that is full.
 pub(super) fn too_busy(words: &str) -> ApiError {
-    let body = json!({"error": {"message": words, "type": "TooManyRequestsError", "param": null, "code": 429}});
-    ApiError { status: 429, body }
+    ApiError::new(429, TOO_MANY, words, None)
 }

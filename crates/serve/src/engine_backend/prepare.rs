@@ -74,7 +74,7 @@ impl Served {
             None => Ok(ids.iter().filter_map(known).collect()),
             Some(id) => {
                 let words = format!("Token id {id} is out of vocabulary");
-                Err(refused(&Refusal::new(RefusalKind::Content, words).of("prompt")))
+                Err(refused(&Refusal::new(RefusalKind::Content, words)))
             }
         }
     }

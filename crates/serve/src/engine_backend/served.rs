@@ -97,16 +97,15 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// The name under which a request is answered.
+    /// The name that a reply bears: as in vLLM the first, by whichever the model was asked for.
     pub(super) fn name(&self, asked: Option<&str>) -> Result<String, ApiError> {
         match asked {
-            None => Ok(self.names.first().cloned().unwrap_or_default()),
-            Some(name) if self.names.iter().any(|known| known == name) => Ok(name.to_owned()),
-            Some(name) => {
+            Some(name) if !self.names.iter().any(|known| known == name) => {
                 let names = self.names.join(", ");
                 let words = format!("The model `{name}` does not exist. Valid aliases: {names}.");
                 Err(ApiError::new(404, "NotFoundError", words, Some("model")))
             }
+            _ => Ok(self.names.first().cloned().unwrap_or_default()),
         }
     }
 }
