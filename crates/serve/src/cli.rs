@@ -187,6 +187,16 @@ mod tests {
         assert_eq!(args("m").engine.images_max().ok(), Some(999));
     }
 
+    #[test]
+    fn pictures_of_other_servers() {
+        let rules = |words: &str| args(words).engine.remote_media();
+        assert_eq!(rules("m"), None);
+        let named = rules("m --allowed_media_domains Example.com localhost --allow-private-media-addresses").unwrap();
+        assert_eq!((named.hosts, named.private_addresses), (vec!["example.com".into(), "localhost".into()], true));
+        let any = rules("m --allow-remote-media --max-media-download-mib 3").unwrap();
+        assert_eq!((any.hosts.len(), any.private_addresses, any.bytes_max), (0, false, 3 << 20));
+    }
+
     fn args_of(words: &[&str]) -> Args {
         parse(["vlm-server"].iter().chain(words).map(OsString::from)).unwrap()
     }

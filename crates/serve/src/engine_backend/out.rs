@@ -104,12 +104,12 @@ pub(super) trait Reply: Send {
 }
 
 /// A reply and its way to the client: what the engine tells.
-pub(super) struct Sink<R> {
+pub(super) struct Sink {
     pub(super) out: Out,
-    pub(super) reply: R,
+    pub(super) reply: Box<dyn Reply>,
 }
 
-impl<R: Reply> EventSink for Sink<R> {
+impl EventSink for Sink {
     fn event(&mut self, event: EngineEvent) {
         match event {
             EngineEvent::Accepted if self.reply.streams() => self.out.begin(),

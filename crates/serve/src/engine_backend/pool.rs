@@ -28,8 +28,9 @@ struct Queue<T> {
 }
 
 impl<T: Send + 'static> Pool<T> {
-    /// `threads` threads, at least one.
+    /// `threads` threads of this name, at least one.
     pub(super) fn new(
+        name: &str,
         threads: usize,
         tasks_max: usize,
         bytes_max: usize,
@@ -42,7 +43,7 @@ impl<T: Send + 'static> Pool<T> {
         for _ in 0..threads.max(1) {
             let (shared, work) = (Arc::clone(&pool.shared), Arc::clone(&work));
             let run = move || shared.run(&*work);
-            pool.threads.push(std::thread::Builder::new().name("prepare".into()).spawn(run)?);
+            pool.threads.push(std::thread::Builder::new().name(name.into()).spawn(run)?);
         }
         Ok(pool)
     }
@@ -123,7 +124,7 @@ mod tests {
             let _ = gate.recv();
             std::panic::resume_unwind(Box::new("a task fails"));
         };
-        let pool = Pool::new(1, 2, 100, work).unwrap();
+        let pool = Pool::new("task", 1, 2, 100, work).unwrap();
         let (begin, begun) = channel();
         let mut gates = Vec::new();
         let mut submit = |bytes| {

@@ -68,6 +68,7 @@ impl Setup {
             engine: EngineConfig { scheduler, seed: 0 },
             images_max: 999,
             local_media: None,
+            remote_media: None,
             max_logprobs: 20,
         };
         Self { options, vocabulary: Vec::new(), words: Vec::new() }
