@@ -34,6 +34,9 @@ pub struct Args {
     /// Key that requests must carry
     #[arg(long, env = "VLLM_API_KEY", hide_env_values = true)]
     pub api_key: Option<String>,
+    /// Most memory for requests that are being read, all connections together, MiB; then 429
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_body_memory_mib: u32,
     /// Certificate, PEM: serve over TLS
     #[arg(long, value_name = "FILE", requires = "ssl_keyfile")]
     pub ssl_certfile: Option<PathBuf>,

@@ -27,8 +27,9 @@ use engine::sampling::SamplingLimits;
 use crate::backend::{Arrival, Backend, Call, ReplySink};
 use crate::error::ServeError;
 use crate::http::Whole;
+use crate::validate::ApiError;
 use media::Media;
-use out::{Out, too_busy};
+use out::Out;
 use pool::Pool;
 pub use remote::RemoteRules;
 use served::Served;
@@ -41,8 +42,6 @@ const THREADS_MAX: usize = 4;
 const FETCHING_THREADS: usize = 8;
 /// Most requests that wait for such a thread.
 const FETCHING_QUEUE_MAX: usize = 256;
-/// Most bytes of bodies that wait to be prepared.
-const BODIES_BYTES_MAX: usize = 1 << 30;
 
 /// Answers with a model.
 pub struct EngineBackend {
@@ -95,7 +94,7 @@ impl EngineBackend {
             true => {
                 let served = Arc::clone(served);
                 let work = move |task: Task| drop(task.answer(&served, true));
-                Some(Pool::new("fetch", FETCHING_THREADS, FETCHING_QUEUE_MAX, BODIES_BYTES_MAX, work)?)
+                Some(Pool::new("fetch", FETCHING_THREADS, FETCHING_QUEUE_MAX, work)?)
             }
         };
         let served = Arc::clone(served);
@@ -105,13 +104,13 @@ impl EngineBackend {
             }
         };
         let threads = available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-        Ok(Pool::new("prepare", threads, queue_max, BODIES_BYTES_MAX, work)?)
+        Ok(Pool::new("prepare", threads, queue_max, work)?)
     }
 }
 
 fn hand_on(pool: &Pool<Task>, task: Task, words: &str) {
-    if let Err(task) = pool.submit(task.bytes(), task) {
-        task.refuse(&too_busy(words));
+    if let Err(task) = pool.submit(task) {
+        task.refuse(&ApiError::busy(words));
     }
 }
 

@@ -14,7 +14,7 @@ use engine::engine::{ImageRules, Picture};
 use engine::pixels::{Error, Limits, RgbImage, decode};
 use sha2::{Digest, Sha256};
 
-use super::out::{failed, too_busy};
+use super::out::failed;
 use super::remote::{Remote, RemoteRules};
 use crate::validate::ApiError;
 
@@ -141,7 +141,9 @@ impl Media {
             let gives_way = std::mem::take(&mut *self.kept());
             drop(gives_way);
             if self.held_bytes.load(Ordering::Relaxed) > HELD_BYTES_MAX {
-                return Err(too_busy("the pictures of waiting requests fill the memory for them; try again later"));
+                return Err(ApiError::busy(
+                    "the pictures of waiting requests fill the memory for them; try again later",
+                ));
             }
         }
         Ok(Arc::new(held))

@@ -9,9 +9,6 @@ use crate::backend::{Output, ReplySink};
 use crate::http::{self, Whole};
 use crate::validate::ApiError;
 
-/// vLLM names refusals that are no error after their status.
-const TOO_MANY: &str = "Too Many Requests";
-
 /// A reply that is not finished.
 pub(super) struct Out {
     sink: ReplySink,
@@ -52,14 +49,11 @@ impl Out {
     pub(super) fn refuse(&mut self, error: &ApiError) {
         match self.state {
             State::Done => {}
-            State::Nothing if error.status == 429 || error.status == 503 => {
+            State::Nothing => {
                 let body = error.body.to_string();
-                let headers = [("retry-after", "1")];
-                let whole =
-                    Whole { status: error.status, headers: &headers, body: body.as_bytes(), ..Whole::default() };
-                self.whole(Whole { content_type: "application/json", ..whole });
+                let whole = Whole { status: error.status, headers: error.headers(), ..Whole::default() };
+                self.whole(Whole { content_type: "application/json", body: body.as_bytes(), ..whole });
             }
-            State::Nothing => self.json(error.status, &error.body),
             State::Streaming => self.events(&[error.body.to_string()], 0, true),
         }
     }
@@ -141,7 +135,7 @@ pub(super) fn failed(words: &str) -> ApiError {
 /// A refusal of the engine as an HTTP error.
 pub(super) fn refused(refusal: &Refusal) -> ApiError {
     let (status, kind) = match refusal.kind {
-        RefusalKind::QueueFull => (429, TOO_MANY),
+        RefusalKind::QueueFull => return ApiError::busy(&refusal.to_string()),
         RefusalKind::Ending => (503, "Service Unavailable"),
         RefusalKind::Sampling
         | RefusalKind::ContextLength
@@ -150,9 +144,4 @@ pub(super) fn refused(refusal: &Refusal) -> ApiError {
         | RefusalKind::Unsupported => (400, "BadRequestError"),
     };
     ApiError::new(status, kind, refusal.to_string(), refusal.parameter)
-}
-
-/// An answer to a queue that is full.
-pub(super) fn too_busy(words: &str) -> ApiError {
-    ApiError::new(429, TOO_MANY, words, None)
 }

@@ -34,11 +34,6 @@ impl Task {
         Self { call, out, arrived: Instant::now() }
     }
 
-    /// Bytes that it holds.
-    pub(super) fn bytes(&self) -> usize {
-        self.call.body.len()
-    }
-
     pub(super) fn refuse(mut self, error: &ApiError) {
         self.out.refuse(error);
     }
