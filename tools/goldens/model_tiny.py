@@ -10,15 +10,18 @@ A prompt is taken only if each of its greedy steps has a margin over MARGIN_MIN 
 two correct float32 programs agree on it.
 """
 
-import json
-import os
 import sys
+
+# No caches of compiled scripts beside them in the tree.
+sys.dont_write_bytecode = True
 
 import numpy
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from transformers import AutoImageProcessor, Qwen2VLConfig, Qwen2VLForConditionalGeneration
+from transformers import AutoImageProcessor
+
+import checkpoint
 
 STEPS = 128
 TOP = 8
@@ -39,11 +42,6 @@ SPECIAL = dict(vision_start_token_id=VISION_START, vision_end_token_id=VISION_EN
 # The head size of 40 is no multiple of 16 and the one of 16 is: both borders of a kernel's tile.
 VISION = dict(depth=2, embed_dim=80, mlp_ratio=4, num_heads=2, in_chans=3, hidden_size=128, patch_size=14,
               spatial_merge_size=2, spatial_patch_size=14, temporal_patch_size=2)
-PREPROCESSOR = dict(min_pixels=3136, max_pixels=12845056, patch_size=14, temporal_patch_size=2, merge_size=2,
-                    image_mean=[0.48145466, 0.4578275, 0.40821073], image_std=[0.26862954, 0.26130258, 0.27577711],
-                    image_processor_type="Qwen2VLImageProcessor", processor_class="Qwen2VLProcessor")
-GENERATION = dict(bos_token_id=1990, pad_token_id=1990, do_sample=True, eos_token_id=[1991, 1990],
-                  repetition_penalty=1.0, temperature=0.01, top_p=0.001, top_k=1, transformers_version="4.37.0")
 
 # name: (ids before, pictures as (width, height), ids after)
 CASES = {
@@ -61,10 +59,8 @@ CASES = {
 def main():
     out = sys.argv[1]
     torch.set_num_threads(1)
-    torch.manual_seed(20241125)
-    os.makedirs(out, exist_ok=True)
-    write_configs(out)
-    model = write_weights(out)
+    checkpoint.write(out, TEXT | SPECIAL, VISION, ends=[1991, 1990])
+    model = checkpoint.reference(out)
     processor = AutoImageProcessor.from_pretrained(out)
     golden = {}
     for number, (name, case) in enumerate(CASES.items()):
@@ -74,44 +70,6 @@ def main():
     golden["tied/first_logprobs"] = tied(out, golden["text_long/ids"])
     save_file({k: v.contiguous() for k, v in golden.items() if not k.endswith("/pixel_values")},
               f"{out}/goldens.safetensors")
-
-
-def write_configs(out):
-    disk = dict(architectures=["Qwen2VLForConditionalGeneration"], model_type="qwen2_vl", torch_dtype="bfloat16",
-                transformers_version="4.41.2", **TEXT, **SPECIAL, vision_config=VISION)
-    for name, value in (("config", disk), ("generation_config", GENERATION), ("preprocessor_config", PREPROCESSOR)):
-        with open(f"{out}/{name}.json", "w") as file:
-            json.dump(value, file, indent=2)
-            file.write("\n")
-
-
-def write_weights(out):
-    """Weights wide enough that attention and pictures matter to the best token."""
-    model = Qwen2VLForConditionalGeneration(Qwen2VLConfig.from_pretrained(out))
-    source = torch.Generator().manual_seed(7)
-
-    def normal(shape, std):
-        return std * torch.randn(shape, generator=source)
-
-    with torch.no_grad():
-        for name, value in sorted(model.named_parameters()):
-            if value.ndim > 1:
-                value.copy_(normal(value.shape, 1.0 if "embed_tokens" in name else 1.5 / value[0].numel() ** 0.5))
-            elif name.endswith("weight"):
-                value.copy_(1 + normal(value.shape, 0.05))
-            else:
-                value.copy_(normal(value.shape, 0.02))
-    model = model.to(torch.bfloat16)
-    names = {key: key.replace("model.language_model.", "model.").replace("model.visual.", "visual.")
-             for key in model.state_dict()}
-    save_file({names[k]: v.contiguous() for k, v in model.state_dict().items()}, f"{out}/model.safetensors",
-              metadata={"format": "pt"})
-    return reference(out)
-
-
-def reference(folder, **changes):
-    return Qwen2VLForConditionalGeneration.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager", **changes).eval()
 
 
 def record(model, processor, number, case):
@@ -190,7 +148,7 @@ def as_levels(pixel_values):
     """The 8-bit levels behind the patches: [patches, 3 * 14 * 14]. The second frame repeats the first."""
     patches = pixel_values.view(-1, 3, 2, 14, 14)
     assert torch.equal(patches[:, :, 0], patches[:, :, 1])
-    mean, std = (torch.tensor(PREPROCESSOR[key]).view(1, 3, 1, 1) for key in ("image_mean", "image_std"))
+    mean, std = (torch.tensor(checkpoint.PREPROCESSOR[key]).view(1, 3, 1, 1) for key in ("image_mean", "image_std"))
     return ((patches[:, :, 0] * std + mean) * 255).round().to(torch.uint8).view(len(patches), -1)
 
 
@@ -215,7 +173,7 @@ def levels(golden, processor):
 @torch.no_grad()
 def tied(out, ids):
     """The same weights with the embedding as output matrix."""
-    model = reference(out)
+    model = checkpoint.reference(out)
     model.lm_head.weight = model.model.language_model.embed_tokens.weight
     return model(input_ids=ids[None].long()).logits[0, -1].log_softmax(-1)
 

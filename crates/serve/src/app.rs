@@ -14,7 +14,7 @@ use stamp::now_ns;
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 mod accept;
@@ -23,6 +23,7 @@ mod drain;
 mod input;
 mod limits;
 mod listening;
+mod memory;
 mod observed;
 mod output;
 mod routes;
@@ -32,6 +33,7 @@ use connection::Connection;
 pub use limits::Limits;
 use listening::locked;
 pub use listening::{Listening, StopHandle};
+pub(crate) use memory::Share;
 pub use observed::{Keep, Record, WriteStamp};
 
 /// Descriptors of the loop itself; connections count from above.
@@ -74,6 +76,8 @@ struct App {
     room: Vec<u8>,
     /// Bytes read since what is due was last written.
     read_bytes: usize,
+    /// What requests hold of the memory.
+    held_bytes: Arc<AtomicUsize>,
     wall_minus_monotonic_ns: i64,
 }
 
@@ -107,6 +111,7 @@ impl App {
             first_tokens_ns: 0,
             in_flight: 0,
             read_bytes: 0,
+            held_bytes: Arc::default(),
             wall_minus_monotonic_ns: stamp::wall_minus_monotonic_ns(),
         })
     }
@@ -194,13 +199,16 @@ impl App {
         if flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP) {
             self.read(id);
         }
-        self.settle(id);
+        if self.settle(id) {
+            self.make_room();
+        }
     }
 
-    /// Brings what the system tells of a connection, and its deadline, in line with what it waits for now.
-    fn settle(&mut self, id: u64) {
+    /// Brings what the system tells of a connection, its deadline and its share of the memory in line with what it waits
+    /// for now. Whether the share has grown.
+    fn settle(&mut self, id: u64) -> bool {
         let idle_close_ms = self.listening.backend.idle_close_ms();
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
         let interest = connection.wanted_interest();
         if interest != connection.interest {
             if interest.contains(EpollFlags::EPOLLIN) && !connection.interest.contains(EpollFlags::EPOLLIN) {
@@ -218,10 +226,11 @@ impl App {
             }
             self.deadlines.extend(deadline_ns.map(|at_ns| (at_ns, id)));
         }
+        connection.weigh()
     }
 
     fn sizes(&self) -> Sizes {
-        let Limits { head_bytes_max, body_bytes_max, .. } = self.listening.limits;
-        Sizes { head_bytes_max, body_bytes_max }
+        let Limits { head_bytes_max, body_bytes_max, bodies_bytes_max, .. } = self.listening.limits;
+        Sizes { head_bytes_max, body_bytes_max: body_bytes_max.min(bodies_bytes_max) }
     }
 }

@@ -1,5 +1,6 @@
 //! What answers requests: a script now, a model behind the same trait.
 
+use crate::app::Share;
 use crate::validate::{ApiError, ValidRequest};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,8 +80,8 @@ impl ReplySink {
     }
 }
 
-/// A request to a route that is the backend's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A request to a route that is the backend's own. While it is there, its body counts as memory that requests hold.
+#[derive(Debug)]
 pub struct Call {
     /// The path.
     pub path: String,
@@ -90,6 +91,7 @@ pub struct Call {
     pub head_only: bool,
     /// The client's `x-request-id`.
     pub request_id: Option<String>,
+    pub(crate) _share: Share,
 }
 
 /// What answers requests.

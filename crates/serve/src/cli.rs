@@ -34,6 +34,9 @@ pub struct Args {
     /// Key that requests must carry
     #[arg(long, env = "VLLM_API_KEY", hide_env_values = true)]
     pub api_key: Option<String>,
+    /// Most memory for requests that are being read, all connections together, MiB; then 429
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_body_memory_mib: u32,
     /// Certificate, PEM: serve over TLS
     #[arg(long, value_name = "FILE", requires = "ssl_keyfile")]
     pub ssl_certfile: Option<PathBuf>,
@@ -188,6 +191,16 @@ mod tests {
         let images = |given: &str| args_of(&["--limit-mm-per-prompt", given]).engine.images_max().ok();
         assert_eq!((images(r#"{"image": 2}"#), images("image=3"), images("x")), (Some(2), Some(3), None));
         assert_eq!(args("m").engine.images_max().ok(), Some(999));
+    }
+
+    #[test]
+    fn pictures_of_other_servers() {
+        let rules = |words: &str| args(words).engine.remote_media();
+        assert_eq!(rules("m"), None);
+        let named = rules("m --allowed_media_domains Example.com localhost --allow-private-media-addresses").unwrap();
+        assert_eq!((named.hosts, named.private_addresses), (vec!["example.com".into(), "localhost".into()], true));
+        let any = rules("m --allow-remote-media --max-media-download-mib 3").unwrap();
+        assert_eq!((any.hosts.len(), any.private_addresses, any.bytes_max), (0, false, 3 << 20));
     }
 
     fn args_of(words: &[&str]) -> Args {

@@ -76,6 +76,7 @@ fn serve(args: &Args, script: Option<Script>) -> Result<(), ServeError> {
     };
     let mut listening = Listening::bind(&args.host, args.port, tls, backend)?;
     listening.spin = args.spin;
+    listening.limits.bodies_bytes_max = usize::try_from(args.max_body_memory_mib).unwrap_or(usize::MAX) << 20;
     listening.keep = if args.truth_log.is_some() { Keep::Times } else { Keep::Nothing };
     let handle = listening.handle();
     say(&words);

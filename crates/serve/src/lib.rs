@@ -23,7 +23,7 @@ mod validate;
 pub use app::{Keep, Limits, Listening, Record, StopHandle, WriteStamp};
 pub use backend::{Arrival, Backend, Call, Output, Pieces, ReplySink};
 pub use command::main;
-pub use engine_backend::{EngineBackend, ModelParts, ServeOptions, TextSide};
+pub use engine_backend::{EngineBackend, ModelParts, RemoteRules, ServeOptions, TextSide};
 pub use error::ServeError;
 pub use rig::ScriptedServer;
 pub use script::{

@@ -42,6 +42,7 @@ pub(crate) fn backend(args: &Args, say: impl Fn(&str)) -> Result<EngineBackend, 
         engine: EngineConfig { scheduler, seed: flags.seed },
         images_max: flags.images_max()?,
         local_media: flags.allowed_local_media_path.clone(),
+        remote_media: flags.remote_media(),
         max_logprobs: flags.max_logprobs,
     };
     let model = load(&folder, flags, dtype, &say)?;

@@ -92,7 +92,7 @@ impl Backend for ScriptedBackend {
             return Err(ApiError::new(400, "BadRequestError", message, Some(field)));
         }
         if self.script.concurrency_max.is_some_and(|most| arrival.in_flight > most) {
-            return Err(ApiError::new(429, "TooManyRequests", "the server is at its limit of requests", None));
+            return Err(ApiError::busy("the server is at its limit of requests"));
         }
         let again = self.script.caches() && {
             let mut digest = DefaultHasher::new();

@@ -48,6 +48,18 @@ impl ApiError {
         Self { status, body }
     }
 
+    /// There is too much to do already; the same request may be taken later. Named after its status, as vLLM names refusals
+    /// that are no error.
+    #[must_use]
+    pub fn busy(words: &str) -> Self {
+        Self::new(429, "Too Many Requests", words, None)
+    }
+
+    /// Headers that go with it: when to try again, where that may help.
+    pub(crate) fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        if matches!(self.status, 429 | 503) { &[("retry-after", "1")] } else { &[] }
+    }
+
     /// FastAPI's shape: `{"detail": …}`.
     #[must_use]
     pub fn detail(status: u16, words: &str) -> Self {

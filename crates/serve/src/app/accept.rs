@@ -1,6 +1,7 @@
 //! New connections. Without a free descriptor the listener rests: the waiting connection would wake the loop for ever.
 
 use super::connection::Connection;
+use super::memory::Share;
 use super::stream::{StampedTcp, Stream};
 use super::{App, LISTENER};
 use nix::sys::epoll::{EpollEvent, EpollFlags};
@@ -65,7 +66,7 @@ impl App {
             },
         };
         let id = self.next_connection;
-        let mut connection = Connection::new(stream, self.sizes());
+        let mut connection = Connection::new(stream, self.sizes(), Share::of(&self.held_bytes, 0));
         connection.interest = connection.wanted_interest();
         if self.epoll.add(connection.stream.tcp(), EpollEvent::new(connection.interest, id)).is_ok() {
             self.next_connection += 1;

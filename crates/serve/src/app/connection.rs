@@ -1,6 +1,7 @@
 //! One connection: what is under way on it, what it waits for, and how bytes go out on it. Must not know other connections.
 
 use super::limits::Limits;
+use super::memory::Share;
 use super::observed::WriteStamp;
 use super::stream::Stream;
 use crate::backend::{Output, Pieces};
@@ -15,11 +16,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// So much may be sent ahead while a reply is under way; then the client must wait.
 const AHEAD_BYTES_MAX: usize = 1 << 20;
 
+/// So much room for input is kept between requests.
+const KEPT_BYTES_MAX: usize = 16 << 10;
+
 /// One connection and what is under way on it.
 pub(super) struct Connection {
     pub(super) stream: Stream,
     pub(super) input: Vec<u8>,
     pub(super) reader: RequestReader,
+    /// What `input` and `reader` hold.
+    share: Share,
     /// Bytes that the socket would not take yet.
     pub(super) output: VecDeque<u8>,
     /// The rest of the current reply, and its next piece with the time it is due.
@@ -79,13 +85,14 @@ pub(super) enum State {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, sizes: Sizes) -> Self {
+    pub(super) fn new(stream: Stream, sizes: Sizes, share: Share) -> Self {
         let now = now_ns();
         Self {
             control: stream.ask_for_stamps(),
             stream,
             input: Vec::new(),
             reader: RequestReader::new(sizes),
+            share,
             output: VecDeque::new(),
             pieces: VecDeque::new(),
             next_piece: None,
@@ -125,13 +132,28 @@ impl Connection {
             _ if self.peer_ended => false,
             State::Lingering(_) => true,
             State::Closing => false,
-            State::Open => self.input.len() < AHEAD_BYTES_MAX,
+            State::Open => !self.cut_short && self.input.len() < AHEAD_BYTES_MAX,
         }
     }
 
     /// Whether the client may be in the middle of sending something.
     pub(super) fn is_sending(&self) -> bool {
         self.cut_short || self.reader.phase(&self.input) != Phase::Idle
+    }
+
+    /// Notes what the connection holds of the memory; whether that has grown.
+    pub(super) fn weigh(&mut self) -> bool {
+        if self.input.is_empty() && self.input.capacity() > KEPT_BYTES_MAX && self.phase.0 == Phase::Idle {
+            self.input = Vec::new();
+        }
+        self.share.set(self.input.capacity() + self.reader.held_bytes())
+    }
+
+    /// Lets go what was read and not answered. The connection cannot carry another request.
+    pub(super) fn forget_input(&mut self) {
+        self.input = Vec::new();
+        self.reader.forget();
+        (self.keep_alive, self.cut_short) = (false, true);
     }
 
     /// What the system is to tell of.

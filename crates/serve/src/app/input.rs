@@ -2,6 +2,7 @@
 
 use super::App;
 use super::connection::State;
+use super::memory::busy;
 use crate::http::{Phase, Progress, Refusal};
 use crate::validate::ApiError;
 use stamp::{StampedRead, now_ns};
@@ -29,7 +30,7 @@ impl App {
                     let monotonic = wall_ns.and_then(|wall| wall.checked_add_signed(-self.wall_minus_monotonic_ns));
                     connection.received_ns = monotonic.unwrap_or(connection.read_ns).min(connection.read_ns);
                     if connection.state == State::Open {
-                        connection.input.extend(room.iter().take(count));
+                        connection.input.extend_from_slice(room.get(..count).unwrap_or_default());
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -71,14 +72,20 @@ impl App {
             match progress {
                 Progress::Partial => return,
                 Progress::WantsContinue => self.send(id, b"HTTP/1.1 100 Continue\r\n\r\n"),
-                Progress::Refused(refusal) => return self.refuse_and_close(id, refusal),
+                Progress::Refused(Refusal(status, words)) => {
+                    return self.refuse_and_close(id, &ApiError::detail(status, words));
+                }
                 Progress::Request(request) => {
                     connection.phase = (Phase::Idle, now_ns());
                     connection.generation += 1;
                     connection.keep_alive = request.keep_alive;
                     connection.head_only = request.method == "HEAD";
                     connection.last_used_ns = now_ns();
-                    self.route(id, *request);
+                    connection.weigh();
+                    match self.room_for(request.body.capacity()) {
+                        Some(share) => self.route(id, *request, share),
+                        None => self.refuse(id, &busy()),
+                    }
                 }
             }
         }
@@ -86,11 +93,12 @@ impl App {
     }
 
     /// Refuses in the middle of a request: the connection cannot be used after it.
-    fn refuse_and_close(&mut self, id: u64, Refusal(status, words): Refusal) {
+    pub(super) fn refuse_and_close(&mut self, id: u64, error: &ApiError) {
         if let Some(connection) = self.connections.get_mut(&id) {
-            (connection.keep_alive, connection.head_only, connection.cut_short) = (false, false, true);
+            connection.head_only = false;
+            connection.forget_input();
         }
-        self.refuse(id, &ApiError::detail(status, words));
+        self.refuse(id, error);
     }
 
     /// What should have happened by now on connections that wait.
@@ -105,7 +113,7 @@ impl App {
             let is_waiting = connection.is_free() && !connection.stream.is_handshaking();
             match connection.phase.0 {
                 Phase::Head | Phase::Body if is_waiting => {
-                    self.refuse_and_close(id, Refusal(408, "Request Timeout"));
+                    self.refuse_and_close(id, &ApiError::detail(408, "Request Timeout"));
                     self.settle(id);
                 }
                 _ => self.drop_connection(id),

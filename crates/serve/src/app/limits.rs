@@ -8,6 +8,9 @@ pub struct Limits {
     pub head_bytes_max: usize,
     /// The largest body of a request, bytes; beyond it 413, before the body is read.
     pub body_bytes_max: usize,
+    /// The most that requests may hold of the memory, all connections together, bytes: what is read of them, until they are
+    /// prepared. Beyond it the body that has been under way for the longest gives way, or the newest that is whole: 429.
+    pub bodies_bytes_max: usize,
     /// From a head's first byte (with TLS, from the connection's beginning) to its last, ms; then 408.
     pub head_ms_max: u64,
     /// From a head's end to the last byte of the body, ms; then 408.
@@ -26,6 +29,7 @@ impl Default for Limits {
         Self {
             head_bytes_max: 64 << 10,
             body_bytes_max: 256 << 20,
+            bodies_bytes_max: 1 << 30,
             head_ms_max: 30_000,
             body_ms_max: 300_000,
             unread_ms_max: 300_000,

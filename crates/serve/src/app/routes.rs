@@ -2,6 +2,7 @@
 
 use super::connection::Answering;
 use super::listening::locked;
+use super::memory::Share;
 use super::observed::{Keep, Record};
 use super::{App, CONNECTION_FIRST};
 use crate::backend::{Arrival, Call, ReplySink};
@@ -55,7 +56,8 @@ impl Route {
 }
 
 impl App {
-    pub(super) fn route(&mut self, id: u64, request: Received) {
+    /// Answers a request, or has it answered; `share` is what it holds of the memory.
+    pub(super) fn route(&mut self, id: u64, request: Received, share: Share) {
         let asks_to_ask =
             request.header("origin").is_some() && request.header("access-control-request-method").is_some();
         if request.method == "OPTIONS" && asks_to_ask {
@@ -72,7 +74,11 @@ impl App {
         }
         let method = if request.method == "HEAD" { "GET" } else { request.method.as_str() };
         if let Some(methods) = self.listening.backend.methods(&request.path) {
-            return if methods.contains(&method) { self.call(id, request) } else { self.wrong_method(id, methods) };
+            return if methods.contains(&method) {
+                self.call(id, request, share)
+            } else {
+                self.wrong_method(id, methods)
+            };
         }
         match route {
             Some((route, methods)) if methods.contains(&method) => self.serve(id, route, &request),
@@ -89,11 +95,11 @@ impl App {
     }
 
     /// Hands a request to a backend that has a route of its own for it.
-    fn call(&mut self, id: u64, request: Received) {
+    fn call(&mut self, id: u64, request: Received, share: Share) {
         let Some((arrival, sink)) = self.begin(id, &request) else { return };
         let head_only = request.method == "HEAD";
         let request_id = request.header("x-request-id").map(str::to_owned);
-        let call = Call { path: request.path, body: request.body, head_only, request_id };
+        let call = Call { path: request.path, body: request.body, head_only, request_id, _share: share };
         self.listening.backend.call(call, arrival, sink);
     }
 
@@ -210,7 +216,9 @@ impl App {
     }
 
     pub(super) fn refuse(&mut self, id: u64, error: &ApiError) {
-        self.json(id, error.status, &error.body);
+        let body = error.body.to_string();
+        let whole = Whole { status: error.status, headers: error.headers(), ..Whole::default() };
+        self.whole(id, Whole { content_type: "application/json", body: body.as_bytes(), ..whole });
     }
 
     fn json(&mut self, id: u64, status: u16, body: &serde_json::Value) {

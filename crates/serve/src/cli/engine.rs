@@ -1,16 +1,18 @@
 //! Flags of the engine, with vLLM's names, and those of vLLM that say nothing to a CPU.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use engine::text::ContentFormat;
 use serde_json::{Map, Value};
 
+use crate::engine_backend::RemoteRules;
 use crate::error::ServeError;
 
 /// The engine's flags.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Model")]
+#[command(next_help_heading = "Model", group = clap::ArgGroup::new("remote_media").multiple(true))]
 pub struct EngineArgs {
     /// Chat template: a file, or the template itself; the checkpoint's own if not given
     #[arg(long, value_name = "FILE")]
@@ -51,6 +53,23 @@ pub struct EngineArgs {
     /// Requests may name pictures under this folder (file:// URLs)
     #[arg(long, value_name = "FOLDER")]
     pub allowed_local_media_path: Option<PathBuf>,
+    /// Hosts from which pictures may be fetched (http and https URLs); none are unless this or the next flag is given
+    #[arg(long, value_name = "HOST", num_args = 1.., group = "remote_media")]
+    pub allowed_media_domains: Vec<String>,
+    /// Fetch pictures from any public host
+    #[arg(long, group = "remote_media")]
+    pub allow_remote_media: bool,
+    /// Fetch pictures from private, loopback and link-local addresses too
+    #[arg(long, requires = "remote_media")]
+    pub allow_private_media_addresses: bool,
+    /// Most time to fetch the pictures of one request, s
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, env = "VLLM_IMAGE_FETCH_TIMEOUT")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub media_fetch_timeout: u64,
+    /// Most bytes of a picture that is fetched, MiB
+    #[arg(long, value_name = "MIB", default_value_t = 64, env = "VLLM_MAX_MEDIA_DOWNLOAD_SIZE_MB")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub max_media_download_mib: u64,
     /// What draws are made from where a request gives no seed
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -121,6 +140,17 @@ impl EngineArgs {
             "openai" => Some(ContentFormat::OpenAi),
             _ => None,
         }
+    }
+
+    /// Which pictures may be fetched, if any.
+    #[must_use]
+    pub fn remote_media(&self) -> Option<RemoteRules> {
+        (self.allow_remote_media || !self.allowed_media_domains.is_empty()).then(|| RemoteRules {
+            hosts: self.allowed_media_domains.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            private_addresses: self.allow_private_media_addresses,
+            time_max: Duration::from_secs(self.media_fetch_timeout),
+            bytes_max: self.max_media_download_mib << 20,
+        })
     }
 
     /// Most pictures of a prompt.

@@ -2,10 +2,11 @@
 //! refused by name. Pure.
 
 use engine::sampling::SamplingRequest;
-use engine::text::RenderOptions;
-use serde_json::{Map, Value};
+use engine::text::{Refusal, RefusalKind, RenderOptions};
+use serde_json::Value;
 
-use super::fields::Fields;
+use super::fields::{Fields, NO_LIST, NO_STRING};
+use super::out::refused;
 use crate::validate::ApiError;
 
 /// What chats and completions have in common.
@@ -97,13 +98,10 @@ impl ChatAsked {
             ));
         }
         match top_logprobs {
-            Some(top) if top < 0 && top != -1 => {
-                return Err(bad("`top_logprobs` must be a positive value or -1.", "top_logprobs"));
-            }
-            Some(top) if top != 0 && !logprobs => {
+            Some(top) if top != 0 && !logprobs && top >= -1 => {
                 return Err(bad("when using `top_logprobs`, `logprobs` must be set to true.", "top_logprobs"));
             }
-            _ => {}
+            top => check_list("top_logprobs", top)?,
         }
         common.sampling.logprobs = logprobs.then(|| top_logprobs.unwrap_or(0));
         Ok(Self { common, chat: chat? })
@@ -142,8 +140,12 @@ impl CompletionAsked {
         let echo = fields.boolean("echo").unwrap_or(false);
         let add_special_tokens = fields.boolean("add_special_tokens").unwrap_or(true);
         let prompt = fields.take("prompt");
+        if let Some(other @ (Value::Bool(_) | Value::Number(_) | Value::Object(_))) = &prompt {
+            fields.none_of("prompt", other, &[NO_LIST, NO_LIST, NO_STRING, NO_LIST]);
+        }
         fields.finish()?;
         common.check(&fields)?;
+        check_list("logprobs", logprobs)?;
         let sampling = &mut common.sampling;
         sampling.logprobs = logprobs;
         if echo && sampling.prompt_logprobs.is_none() {
@@ -160,36 +162,38 @@ impl CompletionAsked {
 
 impl PromptAsked {
     fn of(value: Option<Value>) -> Result<Self, ApiError> {
-        let refused = |words: &str| Err(bad(words, "prompt"));
         let ids = |items: &[Value]| items.iter().map(Value::as_i64).collect::<Option<Vec<i64>>>();
-        match value {
-            None => refused("Either prompt or prompt_embeds must be provided and non-empty."),
-            Some(Value::String(text)) => Ok(Self::Text(text)),
-            Some(Value::Array(items)) => match (items.as_slice(), ids(&items)) {
-                ([], _) => refused("please provide at least one prompt"),
-                (_, Some(ids)) => Ok(Self::Ids(ids)),
-                ([Value::String(text)], _) => Ok(Self::Text(text.clone())),
-                ([Value::Array(inner)], _) => match ids(inner) {
-                    Some(ids) => Ok(Self::Ids(ids)),
-                    None => {
-                        refused("prompt must be a string, array of strings, array of tokens, or array of token arrays")
-                    }
-                },
-                ([_, _, ..], _) => refused(
-                    "prompt must be one text or one list of token ids: this server takes one prompt in a request; send \
-                     several requests",
-                ),
-                _ => refused("prompt must be a string, array of strings, array of tokens, or array of token arrays"),
-            },
-            Some(_) => refused("prompt must be a string, array of strings, array of tokens, or array of token arrays"),
+        let items = match value {
+            None => return Err(bad("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")),
+            Some(Value::String(text)) if text.is_empty() => return Self::of(None),
+            Some(Value::String(text)) => return Ok(Self::Text(text)),
+            Some(Value::Array(items)) => items,
+            Some(_) => Vec::new(),
+        };
+        match (items.as_slice(), ids(&items)) {
+            ([], _) => Err(refused(&Refusal::new(RefusalKind::Content, "You must pass at least one prompt"))),
+            (_, Some(ids)) => Ok(Self::Ids(ids)),
+            ([Value::String(text)], _) => Self::of(Some(Value::String(text.clone()))),
+            ([Value::Array(inner)], _) if ids(inner).is_some() => Ok(Self::Ids(ids(inner).unwrap_or_default())),
+            ([_, _, ..], _) => Err(bad(
+                "prompt must be one text or one list of token ids: this server takes one prompt in a request; send \
+                 several requests",
+                "prompt",
+            )),
+            _ => {
+                let words = "prompt must be a string, array of strings, array of tokens, or array of token arrays";
+                Err(bad(words, "prompt"))
+            }
         }
     }
 }
 
 impl Asked {
     fn of(fields: &mut Fields) -> Self {
-        let options = fields.value("stream_options").and_then(Value::as_object).cloned().unwrap_or_default();
-        let is_set = |options: &Map<String, Value>, name: &str| options.get(name) == Some(&Value::Bool(true));
+        let (include_usage, continuous_usage) = fields.within("stream_options", |options| {
+            let mut is_set = |name| options.boolean(name).unwrap_or(false);
+            (is_set("include_usage"), is_set("continuous_usage_stats"))
+        });
         Self {
             model: fields.text("model"),
             sampling: SamplingRequest {
@@ -214,8 +218,8 @@ impl Asked {
                 skip_special_tokens: fields.boolean("skip_special_tokens"),
             },
             stream: fields.boolean("stream").unwrap_or(false),
-            include_usage: is_set(&options, "include_usage"),
-            continuous_usage: is_set(&options, "include_usage") && is_set(&options, "continuous_usage_stats"),
+            include_usage,
+            continuous_usage: include_usage && continuous_usage,
             return_token_ids: fields.boolean("return_token_ids").unwrap_or(false),
             salt: fields.text("cache_salt").unwrap_or_default().into_bytes(),
         }
@@ -238,22 +242,26 @@ impl Asked {
             let words = "response_format: this server answers with text only; leave the field out";
             return Err(bad(words, "response_format"));
         }
-        if fields.value("best_of").and_then(Value::as_i64).is_some_and(|best| best > 1) {
-            return Err(bad("best_of: this server gives one answer; leave the field out", "best_of"));
-        }
         if !self.stream && fields.value("stream_options").is_some() {
             return Err(bad("Stream options can only be defined when `stream=True`.", "stream_options"));
         }
-        if self.stream && self.sampling.prompt_logprobs.is_some_and(|count| count != 0) {
+        if self.stream && self.sampling.prompt_logprobs.is_some_and(|count| count > 0 || count == -1) {
             return Err(bad("`prompt_logprobs` are not available when `stream=True`.", "prompt_logprobs"));
         }
-        Ok(())
+        check_list("prompt_logprobs", self.sampling.prompt_logprobs)
     }
 }
 
+/// The length of a list of log probabilities, as far as it is checked before the model's limits are known.
+fn check_list(field: &'static str, length: Option<i64>) -> Result<(), ApiError> {
+    let Some(length) = length.filter(|length| *length < -1) else { return Ok(()) };
+    let words = format!("`{field}` must be a positive value or -1.");
+    Err(refused(&Refusal::new(RefusalKind::Sampling, words).of(field).given(length)))
+}
+
 /// A refusal in vLLM's shape that names a field.
-pub(super) fn bad(words: &str, field: &str) -> ApiError {
-    ApiError::new(400, "BadRequestError", words, Some(field))
+pub(super) fn bad(words: &str, field: &'static str) -> ApiError {
+    refused(&Refusal::new(RefusalKind::Unsupported, words).of(field))
 }
 
 #[cfg(test)]
@@ -294,7 +302,7 @@ mod tests {
         check(r#"["a"]"#, Some(PromptAsked::Text("a".into())));
         check("[1,2]", Some(PromptAsked::Ids(vec![1, 2])));
         check("[[1,2]]", Some(PromptAsked::Ids(vec![1, 2])));
-        for refused in [r#"["a","b"]"#, "[]", "null", "5", "[[1],[2]]", "[[null]]"] {
+        for refused in [r#"["a","b"]"#, "[]", "null", "5", "[[1],[2]]", "[[null]]", r#""""#, r#"[""]"#] {
             check(refused, None);
         }
     }

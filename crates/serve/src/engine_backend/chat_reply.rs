@@ -41,7 +41,7 @@ impl Reply for ChatReply {
         events.push(self.token_event(&event.text, logprobs.as_ref()));
         let last = self.answer.finish.is_some();
         if last && self.answer.include_usage {
-            let usage = Some(EventUsage::Last(self.answer.counts().last()));
+            let usage = Some(EventUsage::Plain(self.answer.counts().plain()));
             events.push(self.framed(&[], usage, None, true));
         }
         out.events(&events, 1, last);

@@ -12,8 +12,10 @@ use super::shapes::{
 /// The sink of one completion.
 pub(super) struct CompletionReply {
     answer: Answer,
-    /// The prompt's text, where it is to be repeated.
-    echo: Option<String>,
+    /// The answer begins with the prompt.
+    echoes: bool,
+    /// The prompt's text, where it is to be repeated; the first event takes it. Empty where ids tell it.
+    echo: String,
     /// The answer is not wanted.
     prompt_only: bool,
     /// In characters, where the next token's text begins.
@@ -30,10 +32,9 @@ impl Reply for CompletionReply {
         let is_first = self.answer.tokens.is_empty();
         let of_prompt = event.prompt_logprobs.as_ref().map(|list| self.answer.prompt_words(list));
         let words = self.answer.add(event);
-        let echo = self.echo.as_deref().filter(|_| is_first).unwrap_or_default().to_owned();
         let mut new = CompletionLogprobs::default();
         if self.logprobs.is_some() {
-            if is_first && self.echo.is_some() {
+            if is_first && self.echoes {
                 for word in of_prompt.into_iter().flatten() {
                     self.list(&mut new, word);
                 }
@@ -42,7 +43,10 @@ impl Reply for CompletionReply {
                 self.list(&mut new, Ok(words));
             }
         }
-        let text = if self.prompt_only { echo } else { echo + &event.text };
+        let mut text = if is_first { self.echo.clone() } else { String::new() };
+        if !self.prompt_only {
+            text.push_str(&event.text);
+        }
         if self.answer.stream { self.send(&text, new, out) } else { self.collect(new, out) }
     }
 }
@@ -50,7 +54,10 @@ impl Reply for CompletionReply {
 impl CompletionReply {
     pub(super) fn new(answer: Answer, echo: Option<String>, prompt_only: bool) -> Self {
         let logprobs = answer.logprobs.map(|_| CompletionLogprobs::default());
-        Self { answer, echo, prompt_only, offset: 0, logprobs }
+        let echoes = echo.is_some();
+        // As in vLLM the text of a prompt is left out where its ids are given.
+        let echo = echo.filter(|_| !answer.return_token_ids).unwrap_or_default();
+        Self { answer, echoes, echo, prompt_only, offset: 0, logprobs }
     }
 
     fn list(&mut self, list: &mut CompletionLogprobs, words: Result<Words, String>) {
@@ -75,27 +82,22 @@ impl CompletionReply {
     fn send(&self, text: &str, logprobs: CompletionLogprobs, out: &mut Out) {
         let answer = &self.answer;
         let is_first = answer.tokens.len() == 1;
-        let prompt = answer.prompt.ids();
         let last_token = answer.tokens.get(answer.tokens.len().saturating_sub(1)..).unwrap_or_default();
-        let ids = match (is_first && self.echo.is_some(), self.prompt_only) {
-            (true, true) => prompt.to_vec(),
-            (true, false) => [prompt, last_token].concat(),
-            (false, _) => last_token.to_vec(),
-        };
         let choice = CompletionChoice {
             index: 0,
             text,
             logprobs: self.logprobs.as_ref().map(|_| &logprobs),
             finish_reason: answer.finish_name(),
             stop_reason: answer.stop_reason(),
-            prompt_token_ids: Some(prompt).filter(|_| answer.return_token_ids && is_first),
-            token_ids: Some(ids.as_slice()).filter(|_| answer.return_token_ids),
+            prompt_token_ids: Some(answer.prompt.ids())
+                .filter(|_| is_first && (self.echoes || answer.return_token_ids)),
+            token_ids: Some(last_token).filter(|_| answer.return_token_ids),
         };
-        let usage = answer.continuous_usage.then(|| EventUsage::Running(answer.counts().running()));
+        let usage = answer.continuous_usage.then(|| EventUsage::Plain(answer.counts().plain()));
         let last = answer.finish.is_some();
         let mut events = vec![self.framed(&[choice], usage, last && !answer.include_usage)];
         if last && answer.include_usage {
-            let usage = Some(EventUsage::Last(answer.counts().last()));
+            let usage = Some(EventUsage::Plain(answer.counts().plain()));
             events.push(self.framed(&[], usage, true));
         }
         out.events(&events, 1, last);
@@ -131,11 +133,7 @@ impl CompletionReply {
 
     fn whole(&self, out: &mut Out) {
         let answer = &self.answer;
-        let text = match &self.echo {
-            Some(echo) if self.prompt_only => echo.clone(),
-            Some(echo) => echo.clone() + &answer.text,
-            None => answer.text.clone(),
-        };
+        let text = if self.prompt_only { self.echo.clone() } else { self.echo.clone() + &answer.text };
         let body = CompletionBody {
             id: &answer.id,
             object: "text_completion",

@@ -9,8 +9,16 @@ use crate::validate::ApiError;
 /// The fields of one body and the faults found so far.
 pub(super) struct Fields {
     object: Map<String, Value>,
+    /// Where the object stands: `body`.
+    place: String,
     faults: Vec<Fault>,
 }
+
+/// How pydantic calls what a field is not, and its words for it.
+pub(super) type Kind = (&'static str, &'static str);
+pub(super) const NO_LIST: Kind = ("list_type", "Input should be a valid list");
+pub(super) const NO_STRING: Kind = ("string_type", "Input should be a valid string");
+const NO_MODEL: Kind = ("model_attributes_type", "Input should be a valid dictionary or object to extract fields from");
 
 /// One field that cannot be used.
 struct Fault {
@@ -24,11 +32,11 @@ impl Fields {
     /// Reads a body.
     pub(super) fn of(body: &[u8]) -> Result<Self, ApiError> {
         match serde_json::from_slice(body) {
-            Ok(Value::Object(object)) => Ok(Self { object, faults: Vec::new() }),
+            Ok(Value::Object(object)) => Ok(Self { object, place: "body".into(), faults: Vec::new() }),
             Ok(other) => Err(refused(&[Fault {
-                kind: "model_attributes_type",
+                kind: NO_MODEL.0,
                 place: "body".into(),
-                words: "Input should be a valid dictionary or object to extract fields from".into(),
+                words: NO_MODEL.1.into(),
                 input: shown(&other),
             }])),
             Err(error) => Err(no_json(body, &error)),
@@ -49,6 +57,29 @@ impl Fields {
     pub(super) fn missing(&mut self, name: &str) {
         let input = format!("<dict of {} items>", self.object.len());
         self.fault("missing", name, "Field required", input);
+    }
+
+    /// Notes that a field is of none of the kinds that it may have.
+    pub(super) fn none_of(&mut self, name: &'static str, value: &Value, kinds: &[Kind]) {
+        kinds.iter().for_each(|(kind, words)| self.fault(kind, name, words, shown(value)));
+    }
+
+    /// Reads the fields of an object in this one.
+    pub(super) fn within<T: Default>(&mut self, name: &'static str, read: impl FnOnce(&mut Self) -> T) -> T {
+        match self.value(name).cloned() {
+            None => T::default(),
+            Some(Value::Object(object)) => {
+                let place = format!("{}.{name}", self.place);
+                let mut inner = Self { object, place, faults: Vec::new() };
+                let read = read(&mut inner);
+                self.faults.append(&mut inner.faults);
+                read
+            }
+            Some(other) => {
+                self.none_of(name, &other, &[NO_MODEL]);
+                T::default()
+            }
+        }
     }
 
     pub(super) fn integer(&mut self, name: &'static str) -> Option<i64> {
@@ -116,7 +147,7 @@ impl Fields {
         match self.value(name)?.clone() {
             Value::String(text) => Some(text),
             other => {
-                self.fault("string_type", name, "Input should be a valid string", shown(&other));
+                self.none_of(name, &other, &[NO_STRING]);
                 None
             }
         }
@@ -141,9 +172,7 @@ impl Fields {
                 texts
             }
             Some(other) => {
-                let input = shown(&other);
-                self.fault("string_type", name, "Input should be a valid string", input.clone());
-                self.fault("list_type", name, "Input should be a valid list", input);
+                self.none_of(name, &other, &[NO_STRING, NO_LIST]);
                 Vec::new()
             }
         }
@@ -171,7 +200,7 @@ impl Fields {
             None => Vec::new(),
             Some(Value::Array(items)) => items,
             Some(other) => {
-                self.fault("list_type", name, "Input should be a valid list", shown(&other));
+                self.none_of(name, &other, &[NO_LIST]);
                 Vec::new()
             }
         }
@@ -195,7 +224,7 @@ impl Fields {
     }
 
     fn fault(&mut self, kind: &'static str, name: &str, words: &str, input: String) {
-        self.faults.push(Fault { kind, place: format!("body.{name}"), words: words.to_owned(), input });
+        self.faults.push(Fault { kind, place: format!("{}.{name}", self.place), words: words.to_owned(), input });
     }
 }
 

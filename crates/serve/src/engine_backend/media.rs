@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::GeneralPurpose;
@@ -13,7 +14,8 @@ use engine::engine::{ImageRules, Picture};
 use engine::pixels::{Error, Limits, RgbImage, decode};
 use sha2::{Digest, Sha256};
 
-use super::out::{failed, too_busy};
+use super::out::failed;
+use super::remote::{Remote, RemoteRules};
 use crate::validate::ApiError;
 
 /// Python's decoder does not mind bits that are set behind the last byte.
@@ -31,6 +33,7 @@ pub(super) struct Media {
     limits: Limits,
     /// Files under this folder may be named by a `file://` URL.
     local: Option<PathBuf>,
+    remote: Option<Remote>,
     kept: Mutex<Kept>,
     held_bytes: Arc<AtomicUsize>,
     queries: AtomicUsize,
@@ -59,11 +62,12 @@ struct Kept {
 
 impl Media {
     /// `local` is a folder's path as the user gave it.
-    pub(super) fn new(rules: ImageRules, local: Option<&Path>) -> Self {
+    pub(super) fn new(rules: ImageRules, local: Option<&Path>, remote: Option<RemoteRules>) -> Self {
         Self {
             rules: Arc::new(rules),
             limits: Limits::default(),
             local: local.map(|folder| folder.canonicalize().unwrap_or_else(|_| folder.to_owned())),
+            remote: remote.map(Remote::new),
             kept: Mutex::default(),
             held_bytes: Arc::default(),
             queries: AtomicUsize::new(0),
@@ -76,16 +80,28 @@ impl Media {
         (self.queries.load(Ordering::Relaxed), self.hits.load(Ordering::Relaxed))
     }
 
-    /// The picture of a URL.
-    pub(super) fn load(&self, url: &str) -> Result<Arc<Held>, ApiError> {
+    /// Whether the picture of a URL lies on another server that is asked for it.
+    pub(super) fn is_fetched(&self, url: &str) -> bool {
+        self.remote.is_some() && matches!(&*scheme(url), "http" | "https")
+    }
+
+    /// When a request that begins to load its pictures now has waited for them long enough.
+    pub(super) fn deadline(&self) -> Instant {
+        self.remote.as_ref().map_or_else(Instant::now, Remote::deadline)
+    }
+
+    /// The picture of a URL. A picture on another server is waited for `until` then.
+    pub(super) fn load(&self, url: &str, until: Instant) -> Result<Arc<Held>, ApiError> {
         self.queries.fetch_add(1, Ordering::Relaxed);
-        let bytes = match url {
-            _ if url.starts_with("data:") => return self.load_data(url),
-            _ if url.starts_with("file:") => self.file(url)?,
-            _ if url.starts_with("http://") || url.starts_with("https://") => {
+        let bytes = match (&*scheme(url), &self.remote) {
+            ("data", _) => return self.load_data(url),
+            ("file", _) => self.file(url)?,
+            ("http" | "https", Some(remote)) => remote.fetch(url, until)?,
+            ("http" | "https", None) => {
                 return Err(refused(
                     "this server fetches no pictures: send the picture in the request, as a data URL \
-                     (data:image/png;base64,…)",
+                     (data:image/png;base64,…), or start the server with --allowed-media-domains HOST… or \
+                     --allow-remote-media",
                 ));
             }
             _ => return Err(refused("The URL must be either a HTTP, data or file URL.")),
@@ -125,7 +141,9 @@ impl Media {
             let gives_way = std::mem::take(&mut *self.kept());
             drop(gives_way);
             if self.held_bytes.load(Ordering::Relaxed) > HELD_BYTES_MAX {
-                return Err(too_busy("the pictures of waiting requests fill the memory for them; try again later"));
+                return Err(ApiError::busy(
+                    "the pictures of waiting requests fill the memory for them; try again later",
+                ));
             }
         }
         Ok(Arc::new(held))
@@ -181,10 +199,14 @@ impl Media {
     }
 }
 
+/// What a URL begins with, in lower case.
+fn scheme(url: &str) -> String {
+    url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default()
+}
+
 /// The bytes of a data URL.
 fn data(url: &str) -> Result<Vec<u8>, ApiError> {
-    let rest = url.strip_prefix("data:").unwrap_or_default();
-    let (kind, data) = rest.split_once(',').ok_or_else(|| refused("a data URL must have a comma before its data"))?;
+    let (kind, data) = url.split_once(',').ok_or_else(|| refused("a data URL must have a comma before its data"))?;
     if !kind.ends_with(";base64") {
         return Err(refused("Only base64 data URLs are supported for now."));
     }
@@ -196,7 +218,7 @@ fn data(url: &str) -> Result<Vec<u8>, ApiError> {
 
 /// The path of a `file:` URL of this machine, its percent signs decoded.
 fn local_path(url: &str) -> Option<PathBuf> {
-    let rest = url.strip_prefix("file:")?;
+    let (_, rest) = url.split_once(':')?;
     let path = match rest.strip_prefix("//") {
         Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
         None => rest,
@@ -242,7 +264,11 @@ mod tests {
 
     fn media(local: Option<&Path>) -> Media {
         let rules = ImageRules { preprocessor: Preprocessor::of(Family::Qwen2Vl), normalisation: Normalisation::CLIP };
-        Media::new(rules, local)
+        Media::new(rules, local, None)
+    }
+
+    fn load(media: &Media, url: &str) -> Result<Arc<Held>, ApiError> {
+        media.load(url, Instant::now())
     }
 
     fn png() -> Vec<u8> {
@@ -253,7 +279,7 @@ mod tests {
     #[test]
     fn refusals_as_recorded() {
         let check = |url: &str, status, words: &str| {
-            let error = media(None).load(url).err().unwrap();
+            let error = load(&media(None), url).err().unwrap();
             assert_eq!((error.status, error.body["error"]["message"].as_str()), (status, Some(words)), "{url}");
         };
         check("data:image/png;base64,@@@@", 400, "Non-base64 digit found");
@@ -266,14 +292,14 @@ mod tests {
         check(narrow, 400, words);
         check("ftp://x/y.png", 400, "The URL must be either a HTTP, data or file URL.");
         check("data:image/png;base64,AAA", 400, "Incorrect padding");
-        assert_eq!(media(None).load("http://127.0.0.1/x.png").err().unwrap().status, 400);
+        assert_eq!(load(&media(None), "http://127.0.0.1/x.png").err().unwrap().status, 400);
     }
 
     #[test]
     fn a_picture_that_comes_again_is_the_same() {
         let media = media(None);
         let url = format!("data:image/png;base64,{}", STANDARD.encode(png()));
-        let (first, second) = (media.load(&url).unwrap(), media.load(&url).unwrap());
+        let (first, second) = (load(&media, &url).unwrap(), load(&media, &url).unwrap());
         assert!(Arc::ptr_eq(&first, &second));
         assert_eq!(media.queries_and_hits(), (2, 1));
         let bytes = first.picture.bytes();
@@ -293,9 +319,9 @@ mod tests {
         std::os::unix::fs::symlink(folder.join("secret.png"), inside.join("link.png")).unwrap();
         let media = media(Some(&inside));
         let url = |rest: &str| format!("file://{}/{rest}", folder.display());
-        assert!(media.load(&url("in%20side/a.png")).is_ok());
+        assert!(load(&media, &url("in%20side/a.png")).is_ok());
         for outside in ["in%20side/link.png", "in%20side/../secret.png", "secret.png", "in%20side/none.png"] {
-            let error = media.load(&url(outside)).err().unwrap();
+            let error = load(&media, &url(outside)).err().unwrap();
             assert!(error.body.to_string().contains("must be a subpath"), "{outside}: {error:?}");
         }
         std::fs::remove_dir_all(&folder).unwrap();

@@ -4,7 +4,6 @@
 use engine::engine::{EngineEvent, EventSink, TokenEvent};
 use engine::text::{Refusal, RefusalKind};
 use serde::Serialize;
-use serde_json::json;
 
 use crate::backend::{Output, ReplySink};
 use crate::http::{self, Whole};
@@ -50,14 +49,11 @@ impl Out {
     pub(super) fn refuse(&mut self, error: &ApiError) {
         match self.state {
             State::Done => {}
-            State::Nothing if error.status == 429 || error.status == 503 => {
+            State::Nothing => {
                 let body = error.body.to_string();
-                let headers = [("retry-after", "1")];
-                let whole =
-                    Whole { status: error.status, headers: &headers, body: body.as_bytes(), ..Whole::default() };
-                self.whole(Whole { content_type: "application/json", ..whole });
+                let whole = Whole { status: error.status, headers: error.headers(), ..Whole::default() };
+                self.whole(Whole { content_type: "application/json", body: body.as_bytes(), ..whole });
             }
-            State::Nothing => self.json(error.status, &error.body),
             State::Streaming => self.events(&[error.body.to_string()], 0, true),
         }
     }
@@ -102,12 +98,12 @@ pub(super) trait Reply: Send {
 }
 
 /// A reply and its way to the client: what the engine tells.
-pub(super) struct Sink<R> {
+pub(super) struct Sink {
     pub(super) out: Out,
-    pub(super) reply: R,
+    pub(super) reply: Box<dyn Reply>,
 }
 
-impl<R: Reply> EventSink for Sink<R> {
+impl EventSink for Sink {
     fn event(&mut self, event: EngineEvent) {
         match event {
             EngineEvent::Accepted if self.reply.streams() => self.out.begin(),
@@ -139,8 +135,8 @@ pub(super) fn failed(words: &str) -> ApiError {
 /// A refusal of the engine as an HTTP error.
 pub(super) fn refused(refusal: &Refusal) -> ApiError {
     let (status, kind) = match refusal.kind {
-        RefusalKind::QueueFull => (429, "TooManyRequestsError"),
-        RefusalKind::Ending => (503, "ServiceUnavailableError"),
+        RefusalKind::QueueFull => return ApiError::busy(&refusal.to_string()),
+        RefusalKind::Ending => (503, "Service Unavailable"),
         RefusalKind::Sampling
         | RefusalKind::ContextLength
         | RefusalKind::Content
@@ -148,10 +144,4 @@ pub(super) fn refused(refusal: &Refusal) -> ApiError {
         | RefusalKind::Unsupported => (400, "BadRequestError"),
     };
     ApiError::new(status, kind, refusal.to_string(), refusal.parameter)
-}
-
-/// An answer to a queue that is full.
-pub(super) fn too_busy(words: &str) -> ApiError {
-    let body = json!({"error": {"message": words, "type": "TooManyRequestsError", "param": null, "code": 429}});
-    ApiError { status: 429, body }
 }

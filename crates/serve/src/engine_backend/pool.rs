@@ -1,5 +1,5 @@
 //! Threads for work that would hold up the event loop: parsing bodies, decoding pictures, templates, tokens. Bounded by
-//! number and by bytes.
+//! number; what tasks hold of the memory is counted where their bodies are read.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,6 @@ pub(super) struct Pool<T> {
     shared: Arc<Shared<T>>,
     threads: Vec<JoinHandle<()>>,
     tasks_max: usize,
-    bytes_max: usize,
 }
 
 struct Shared<T> {
@@ -20,43 +19,37 @@ struct Shared<T> {
 }
 
 struct Queue<T> {
-    /// Each with the bytes that it holds.
-    tasks: VecDeque<(usize, T)>,
-    /// Of waiting tasks.
-    bytes: usize,
+    tasks: VecDeque<T>,
     ends: bool,
 }
 
 impl<T: Send + 'static> Pool<T> {
-    /// `threads` threads, at least one.
+    /// `threads` threads of this name, at least one.
     pub(super) fn new(
+        name: &str,
         threads: usize,
         tasks_max: usize,
-        bytes_max: usize,
         work: impl Fn(T) + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
-        let queue = Mutex::new(Queue { tasks: VecDeque::new(), bytes: 0, ends: false });
+        let queue = Mutex::new(Queue { tasks: VecDeque::new(), ends: false });
         let shared = Arc::new(Shared { queue, wake: Condvar::new() });
-        let mut pool = Self { shared, threads: Vec::new(), tasks_max, bytes_max };
+        let mut pool = Self { shared, threads: Vec::new(), tasks_max };
         let work = Arc::new(work);
         for _ in 0..threads.max(1) {
             let (shared, work) = (Arc::clone(&pool.shared), Arc::clone(&work));
             let run = move || shared.run(&*work);
-            pool.threads.push(std::thread::Builder::new().name("prepare".into()).spawn(run)?);
+            pool.threads.push(std::thread::Builder::new().name(name.into()).spawn(run)?);
         }
         Ok(pool)
     }
 
-    /// Hands a task over; gives it back if there is too much to do already. One task may be larger than all that is
-    /// allowed: it alone.
-    pub(super) fn submit(&self, bytes: usize, task: T) -> Result<(), T> {
+    /// Hands a task over; gives it back if too many wait already.
+    pub(super) fn submit(&self, task: T) -> Result<(), T> {
         let mut queue = self.shared.locked();
-        let too_large = queue.bytes > 0 && queue.bytes.saturating_add(bytes) > self.bytes_max;
-        if queue.tasks.len() >= self.tasks_max || too_large {
+        if queue.tasks.len() >= self.tasks_max {
             return Err(task);
         }
-        queue.bytes += bytes;
-        queue.tasks.push_back((bytes, task));
+        queue.tasks.push_back(task);
         drop(queue);
         self.shared.wake.notify_one();
         Ok(())
@@ -90,8 +83,7 @@ impl<T> Shared<T> {
     fn next(&self) -> Option<T> {
         let mut queue = self.locked();
         loop {
-            if let Some((bytes, task)) = queue.tasks.pop_front() {
-                queue.bytes -= bytes;
+            if let Some(task) = queue.tasks.pop_front() {
                 return Some(task);
             }
             if queue.ends {
@@ -123,20 +115,18 @@ mod tests {
             let _ = gate.recv();
             std::panic::resume_unwind(Box::new("a task fails"));
         };
-        let pool = Pool::new(1, 2, 100, work).unwrap();
+        let pool = Pool::new("task", 1, 2, work).unwrap();
         let (begin, begun) = channel();
         let mut gates = Vec::new();
-        let mut submit = |bytes| {
+        let mut submit = || {
             let (open, gate) = channel();
             gates.push(open);
-            pool.submit(bytes, Task(begin.clone(), gate)).is_ok()
+            pool.submit(Task(begin.clone(), gate)).is_ok()
         };
-        assert!(submit(1000));
+        assert!(submit());
         begun.recv().unwrap();
-        assert!(submit(60));
-        assert!(!submit(60));
-        assert!(submit(40));
-        assert!(!submit(0));
+        assert!(submit() && submit());
+        assert!(!submit());
         drop(gates);
         assert_eq!((begun.recv(), begun.recv()), (Ok(()), Ok(())));
     }

@@ -25,17 +25,34 @@ pub(super) struct Prepared {
     pub(super) text: String,
 }
 
+/// Why there is no prompt.
+pub(super) enum Unprepared {
+    Refused(ApiError),
+    /// Pictures have to be fetched from other servers, and the thread may not wait for them.
+    MustWait,
+}
+
+impl From<ApiError> for Unprepared {
+    fn from(error: ApiError) -> Self {
+        Self::Refused(error)
+    }
+}
+
 impl Served {
     /// The prompt of a chat.
-    pub(super) fn chat_prompt(&self, asked: &ChatPrompt) -> Result<Prepared, ApiError> {
+    pub(super) fn chat_prompt(&self, asked: &ChatPrompt, may_wait: bool) -> Result<Prepared, Unprepared> {
         let chat = Chat::from_json(&asked.messages).map_err(|refusal| refused(&refusal))?;
         let images = chat.images().count();
         if images > self.images_max {
             let words = format!("At most {} image(s) may be provided in one prompt.", self.images_max);
-            return Err(ApiError::new(400, "BadRequestError", words, None));
+            return Err(ApiError::new(400, "BadRequestError", words, None).into());
+        }
+        if !may_wait && chat.images().any(|url| self.media.is_fetched(url)) {
+            return Err(Unprepared::MustWait);
         }
         let text = self.template.render(&chat, &asked.options).map_err(|refusal| refused(&refusal))?;
-        let pictures = chat.images().map(|url| self.media.load(url)).collect::<Result<Vec<_>, _>>()?;
+        let until = self.media.deadline();
+        let pictures = chat.images().map(|url| self.media.load(url, until)).collect::<Result<Vec<_>, _>>()?;
         let ids = self.encode(&text, asked.add_special_tokens)?;
         let prompt = self.prompt(&ids, &pictures, true)?;
         Ok(Prepared { prompt, pictures, text })
@@ -74,7 +91,7 @@ impl Served {
             None => Ok(ids.iter().filter_map(known).collect()),
             Some(id) => {
                 let words = format!("Token id {id} is out of vocabulary");
-                Err(refused(&Refusal::new(RefusalKind::Content, words).of("prompt")))
+                Err(refused(&Refusal::new(RefusalKind::Content, words)))
             }
         }
     }

@@ -9,9 +9,12 @@ use engine::prompt::PromptRules;
 use engine::sampling::{GenerationDefaults, SamplingLimits};
 use engine::stepper::Stepper;
 use engine::text::{ChatTemplate, ContentFormat, TextError, TextFiles, Tokenizer};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::answer::unique;
 use super::media::Media;
+use super::remote::RemoteRules;
 use crate::validate::ApiError;
 
 /// What a checkpoint gives to serve it.
@@ -74,6 +77,8 @@ pub struct ServeOptions {
     pub images_max: usize,
     /// Files under this folder may be named by a `file://` URL.
     pub local_media: Option<PathBuf>,
+    /// Which pictures may be fetched by an http or https URL, if any.
+    pub remote_media: Option<RemoteRules>,
     /// Longest list of log probabilities.
     pub max_logprobs: u32,
 }
@@ -97,17 +102,47 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// The name under which a request is answered.
+    /// The name that a reply bears: as in vLLM the first, by whichever the model was asked for.
     pub(super) fn name(&self, asked: Option<&str>) -> Result<String, ApiError> {
         match asked {
-            None => Ok(self.names.first().cloned().unwrap_or_default()),
-            Some(name) if self.names.iter().any(|known| known == name) => Ok(name.to_owned()),
-            Some(name) => {
+            Some(name) if !self.names.iter().any(|known| known == name) => {
                 let names = self.names.join(", ");
                 let words = format!("The model `{name}` does not exist. Valid aliases: {names}.");
                 Err(ApiError::new(404, "NotFoundError", words, Some("model")))
             }
+            _ => Ok(self.names.first().cloned().unwrap_or_default()),
         }
+    }
+
+    /// `/v1/models` (recorded).
+    pub(super) fn models(&self) -> Value {
+        let created = stamp::unix_ns() / 1_000_000_000;
+        let entry = |name: &String| {
+            json!({
+                "id": name,
+                "object": "model",
+                "created": created,
+                "owned_by": "vlm-server",
+                "root": self.root,
+                "parent": null,
+                "max_model_len": self.limits.max_model_len,
+                "permission": [{
+                    "id": format!("modelperm-{}", unique()),
+                    "object": "model_permission",
+                    "created": created,
+                    "allow_create_engine": false,
+                    "allow_sampling": true,
+                    "allow_logprobs": true,
+                    "allow_search_indices": false,
+                    "allow_view": true,
+                    "allow_fine_tuning": false,
+                    "organization": "*",
+                    "group": null,
+                    "is_blocking": false,
+                }],
+            })
+        };
+        json!({"object": "list", "data": self.names.iter().map(entry).collect::<Vec<_>>()})
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-/// Tokens of prompt and answer, as a stream's last event counts them.
+/// Tokens of prompt and answer, as an event counts them.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Usage {
     prompt_tokens: usize,
@@ -21,7 +21,7 @@ pub(super) struct WholeUsage {
     completion_tokens_details: Option<()>,
 }
 
-/// Usage on an event with a choice (`continuous_usage_stats`).
+/// Usage on an event of a chat with a choice (`continuous_usage_stats`).
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct RunningUsage {
     prompt_tokens: usize,
@@ -38,7 +38,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    pub(super) fn last(self) -> Usage {
+    pub(super) fn plain(self) -> Usage {
         let Self { prompt, completion } = self;
         Usage { prompt_tokens: prompt, total_tokens: prompt + completion, completion_tokens: completion }
     }
@@ -90,7 +90,7 @@ pub(super) struct Event<'a, C: Serialize> {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum EventUsage {
-    Last(Usage),
+    Plain(Usage),
     Running(RunningUsage),
 }
 

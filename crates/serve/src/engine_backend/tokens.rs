@@ -1,16 +1,15 @@
 //! `/tokenize` and `/detokenize`, as vLLM 0.32.0 replies to them.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::asked::{ChatPrompt, bad};
 use super::fields::Fields;
-use super::out::Out;
-use super::prepare::broken;
+use super::prepare::{Unprepared, broken};
 use super::served::Served;
 use crate::validate::ApiError;
 
 /// Answers `/tokenize`: of a text, or of a chat's whole prompt.
-pub(super) fn tokenize(served: &Served, body: &[u8], out: &mut Out) -> Result<(), ApiError> {
+pub(super) fn tokenize(served: &Served, body: &[u8], may_wait: bool) -> Result<Value, Unprepared> {
     let mut fields = Fields::of(body)?;
     let model = fields.text("model");
     let strings = fields.boolean("return_token_strs").unwrap_or(false);
@@ -18,7 +17,7 @@ pub(super) fn tokenize(served: &Served, body: &[u8], out: &mut Out) -> Result<()
         let chat = ChatPrompt::of(&mut fields);
         fields.finish()?;
         served.name(model.as_deref())?;
-        served.chat_prompt(&chat?)?.prompt.ids().to_vec()
+        served.chat_prompt(&chat?, may_wait)?.prompt.ids().to_vec()
     } else {
         if fields.value("prompt").is_none() {
             fields.missing("prompt");
@@ -31,12 +30,11 @@ pub(super) fn tokenize(served: &Served, body: &[u8], out: &mut Out) -> Result<()
     };
     let pieces: Option<Vec<_>> = strings.then(|| ids.iter().map(|id| served.tokenizer.piece(*id)).collect());
     let longest = served.limits.max_model_len;
-    out.json(200, &json!({"count": ids.len(), "max_model_len": longest, "tokens": ids, "token_strs": pieces}));
-    Ok(())
+    Ok(json!({"count": ids.len(), "max_model_len": longest, "tokens": ids, "token_strs": pieces}))
 }
 
 /// Answers `/detokenize`.
-pub(super) fn detokenize(served: &Served, body: &[u8], out: &mut Out) -> Result<(), ApiError> {
+pub(super) fn detokenize(served: &Served, body: &[u8]) -> Result<Value, ApiError> {
     let mut fields = Fields::of(body)?;
     let model = fields.text("model");
     if fields.value("tokens").is_none() {
@@ -48,6 +46,5 @@ pub(super) fn detokenize(served: &Served, body: &[u8], out: &mut Out) -> Result<
     let ids: Option<Vec<u32>> = ids.iter().map(|id| u32::try_from(*id).ok()).collect();
     let ids = ids.ok_or_else(|| bad("tokens must be ids of the vocabulary", "tokens"))?;
     let text = served.tokenizer.decode(&ids, false).map_err(|error| broken(&error))?;
-    out.json(200, &json!({"prompt": text}));
-    Ok(())
+    Ok(json!({"prompt": text}))
 }

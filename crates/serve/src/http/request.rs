@@ -102,6 +102,16 @@ impl RequestReader {
         }
     }
 
+    /// Room that is taken for a body that is not whole, bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.under_way.as_ref().map_or(0, |(received, _)| received.body.capacity())
+    }
+
+    /// Lets go a body that is not whole.
+    pub(crate) fn forget(&mut self) {
+        self.under_way = None;
+    }
+
     /// Takes the next request from the front of `input`, or as much of it as there is.
     pub(crate) fn next(&mut self, input: &mut Vec<u8>) -> Progress {
         let had_head = self.under_way.is_some();
@@ -164,7 +174,12 @@ impl Body {
         match self {
             Self::Length(left) => {
                 let count = input.len().min(*left);
-                into.extend(input.drain(..count));
+                if into.capacity() - into.len() < count {
+                    // Twofold as usual, but never more than the body has.
+                    into.reserve_exact((*left).min(count.max(into.len())));
+                }
+                into.extend_from_slice(input.get(..count).unwrap_or_default());
+                input.drain(..count);
                 *left -= count;
                 Ok(*left == 0)
             }

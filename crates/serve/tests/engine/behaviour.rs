@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::rig::{Server, Setup, post, text};
+use crate::rig::{Reply, Server, Setup, post, text};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -88,7 +88,21 @@ fn a_full_queue_is_429() {
         (refused.status.as_str(), refused.headers["retry-after"].as_str()),
         ("HTTP/1.1 429 Too Many Requests", "1")
     );
-    assert_eq!(refused.json()[0]["error"]["code"], 429);
+    // vLLM refuses by 503 (`err_busy`): all but the status and its words is alike.
+    let of = |reply: &Value| {
+        reply["error"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.clone(), value.is_string()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of(&refused.json()[0]), of(&Reply::recorded("err_busy").json()[0]));
+    let error = &refused.json()[0]["error"];
+    assert_eq!(
+        (&error["code"], &error["type"], &error["param"]),
+        (&json!(429), &json!("Too Many Requests"), &Value::Null)
+    );
     assert_eq!(server.figure("vllm:admission_rejections_total"), 1.0);
     drop(open);
     for mut stream in held {

@@ -7,7 +7,7 @@ const RECORDED_NAME: &str = "/data/models/tiny-qwen2vl-00";
 
 fn path(name: &str) -> &'static str {
     match name {
-        _ if name.starts_with("completion") => "/v1/completions",
+        _ if name.contains("completion") || name == "err_stream_prompt_logprobs" => "/v1/completions",
         _ if name.starts_with("tok") => "/tokenize",
         _ if name.starts_with("detok") => "/detokenize",
         _ => "/v1/chat/completions",
@@ -16,8 +16,11 @@ fn path(name: &str) -> &'static str {
 
 /// The name under which the recorded request knows the model.
 fn setup(name: &str) -> Setup {
-    let is_short = request(name).contains("\"model\": \"m\"");
+    let is_short = request(name).contains("\"model\": \"m\"") || name.starts_with("chat_");
     let mut setup = Setup::new(if is_short { "m" } else { RECORDED_NAME });
+    if name.starts_with("chat_") || name == "err_completion_model" {
+        setup.options.names = vec!["m".into(), "tiny-qwen2-vl".into()];
+    }
     setup.words = vec![("hi", 6023), ("no", 2152), ("body", 2599)];
     setup
 }
@@ -38,6 +41,13 @@ fn streams() {
         "stream_textonly",
         "stream_continue_final",
         "completion_stream",
+        "chat_stream_cont",
+        "chat_stream_cont_only",
+        "chat_cont_string",
+        "completion_stream_cont",
+        "completion_stream_cont_only",
+        "completion_stream_echo_plain",
+        "completion_stream_ids",
     ] {
         let mut setup = setup(name);
         let mut texts = Vec::new();
@@ -45,6 +55,7 @@ fn streams() {
             let choice = &event["choices"][0];
             let content = choice["delta"]["content"].as_str().or(choice["text"].as_str());
             let Some(content) = content.filter(|_| choice["delta"]["role"].is_null()) else { continue };
+            let content = if name.contains("echo") { content.trim_start_matches("你好，世界") } else { content };
             texts.push(content.to_owned());
             if let Some(id) = choice["token_ids"][0].as_u64() {
                 setup.know(content, id);
@@ -110,6 +121,10 @@ fn whole_replies() {
         "err_role",
         "err_unknown_field",
         "completion_text",
+        "completion_of_ids",
+        "completion_best_of",
+        "chat_second_name",
+        "chat_no_model",
     ] {
         let mut setup = setup(name);
         let recorded = Reply::recorded(name).json().remove(0);
@@ -149,6 +164,23 @@ fn refusals() {
         "err_stop_type",
         "err_temp",
         "err_top_logprobs",
+        "err_chat_zero",
+        "err_completion_empty",
+        "err_completion_empty_text",
+        "err_completion_ids",
+        "err_completion_logprobs",
+        "err_completion_logprobs_neg",
+        "err_completion_maxtok",
+        "err_completion_model",
+        "err_completion_no_prompt",
+        "err_completion_prompt_type",
+        "err_completion_stream_options",
+        "err_completion_zero",
+        "err_stream_options",
+        "err_stream_options_type",
+        "err_stream_options_field",
+        "err_stream_prompt_logprobs",
+        "err_url_scheme",
     ] {
         compare(name, &setup(name).answering(&["a"]));
     }
@@ -168,6 +200,13 @@ fn a_prompt_longer_than_the_context() {
         let got = server.post("/v1/chat/completions", &body);
         assert_eq!(got.essence(), Reply::recorded(name).essence(), "{name}");
     }
+}
+
+#[test]
+fn ids_longer_than_the_context() {
+    let body = serde_json::json!({"prompt": vec![14880; 16_385], "max_tokens": 1}).to_string();
+    let got = Setup::new("m").answering(&["a"]).post("/v1/completions", &body);
+    assert_eq!(got.essence(), Reply::recorded("err_completion_ctx").essence());
 }
 
 #[test]

@@ -103,6 +103,89 @@ fn of_a_prompt() {
     compare(name, "/v1/chat/completions", setup, rows);
 }
 
+/// The tokens of the recordings whose ids show.
+const KNOWN: [(&str, u64); 7] = [
+    ("阜阳", 118_829),
+    (" inn", 6170),
+    ("INTEGER", 68_689),
+    ("在同一", 113_275),
+    ("implode", 55_577),
+    ("某某", 106_191),
+    ("谝", 120_811),
+];
+
+fn knowing() -> Setup {
+    let mut setup = Setup::new("m");
+    KNOWN.iter().for_each(|(text, id)| setup.know(text, *id));
+    setup
+}
+
+#[test]
+fn of_chats_with_ids_usage_and_lists_of_any_length() {
+    for name in
+        ["chat_stream_cont_logprobs_ids", "chat_stream_logprobs_none", "chat_stream_logprobs_zero", "chat_logprobs_ids"]
+    {
+        let mut setup = knowing();
+        let mut rows = HashMap::new();
+        for event in Reply::recorded(name).json() {
+            for token in event["choices"][0]["logprobs"]["content"].as_array().into_iter().flatten() {
+                let taken = of_chat(&mut setup, &Value::Array(vec![token.clone()]));
+                let list = of_chat(&mut setup, &token["top_logprobs"]);
+                // The prompt has 11 tokens.
+                rows.insert(10 + rows.len(), if list.is_empty() { taken } else { list });
+            }
+        }
+        compare(name, "/v1/chat/completions", setup, rows);
+    }
+}
+
+#[test]
+fn of_completions_with_and_without_their_prompt() {
+    for name in [
+        "completion_stream_logprobs",
+        "completion_stream_logprobs0",
+        "completion_stream_echo",
+        "completion_stream_echo_text",
+        "completion_stream_prompt_only",
+        "completion_prompt_only",
+        "completion_echo_ids",
+        "completion_ids_logprobs",
+        "completion_prompt_logprobs",
+    ] {
+        let mut setup = knowing();
+        let mut rows = HashMap::new();
+        // Ranks stand only here.
+        let whole = Reply::recorded("completion_echo_ids").json().remove(0);
+        for (at, entry) in whole["choices"][0]["prompt_logprobs"].as_array().unwrap().iter().enumerate().skip(1) {
+            rows.insert(at - 1, of_prompt(&mut setup, entry));
+        }
+        let mut answer = Vec::new();
+        for event in Reply::recorded(name).json() {
+            let choice = &event["choices"][0];
+            let lists = choice["logprobs"]["top_logprobs"].as_array().cloned().unwrap_or_default();
+            // The prompt has three tokens.
+            let of_prompt = if lists.first().is_some_and(Value::is_null) { 3 } else { 0 };
+            answer.extend(lists.into_iter().skip(of_prompt));
+            if choice["logprobs"].is_null() && choice["text"].is_string() {
+                answer.push(serde_json::json!({choice["text"].as_str().unwrap(): -1.0}));
+            }
+        }
+        if answer.is_empty() {
+            // One token is computed and thrown away.
+            answer.push(serde_json::json!({"VED": -1.0}));
+        }
+        for (at, list) in answer.iter().enumerate() {
+            let token = |(text, logprob): (&String, &Value)| Listed {
+                id: setup.id(text),
+                logprob: logprob.as_f64().unwrap(),
+                rank: None,
+            };
+            rows.insert(2 + at, list.as_object().unwrap().iter().map(token).collect());
+        }
+        compare(name, "/v1/completions", setup, rows);
+    }
+}
+
 #[test]
 fn of_a_completion_that_repeats_its_prompt() {
     let name = "completion_logprobs_echo";

@@ -4,4 +4,5 @@ mod behaviour;
 mod goldens;
 mod logprobs;
 mod program;
+mod remote;
 mod rig;

@@ -179,6 +179,7 @@ fn what_is_wrong_is_said_before_the_port_opens() {
     check(&["--model", folder.path(), "--kv-cache-gib", "0.0001"], &["--kv-cache-gib", "--max-model-len"]);
     check(&["--model", folder.path(), "--chat-template", "/no/such.jinja"], &["--chat-template /no/such.jinja"]);
     check(&["--model", folder.path(), "--mm-processor-kwargs", "{}x"], &["--mm-processor-kwargs"]);
+    check(&["--model", folder.path(), "--allow-private-media-addresses"], &["--allow-remote-media"]);
     truncate(&folder.0.join("model.safetensors"));
     check(&["--model", folder.path()], &["model.safetensors"]);
     std::fs::remove_file(folder.0.join("tokenizer.json")).unwrap();

@@ -68,6 +68,7 @@ impl Setup {
             engine: EngineConfig { scheduler, seed: 0 },
             images_max: 999,
             local_media: None,
+            remote_media: None,
             max_logprobs: 20,
         };
         Self { options, vocabulary: Vec::new(), words: Vec::new() }
@@ -268,7 +269,7 @@ impl Reply {
     }
 
     pub(crate) fn recorded(name: &str) -> Self {
-        Self::read(text(&format!("vllm-0.32.0/{name}.http")).as_bytes())
+        Self::read(recording(&format!("{name}.http")).as_bytes())
     }
 
     pub(crate) fn body(&self) -> String {
@@ -308,8 +309,14 @@ fn without(text: &str, field: &str) -> String {
     out
 }
 
+/// A file of the recordings, which lie in two folders.
+fn recording(name: &str) -> String {
+    let folders = ["vllm-0.32.0", "vllm-0.32.0-2"].map(|folder| format!("{folder}/{name}"));
+    text(folders.iter().find(|file| data(file).exists()).unwrap_or(&folders[0]))
+}
+
 /// A recorded request. Its photograph is replaced by a picture of the same size.
 pub(crate) fn request(name: &str) -> String {
     let url = STANDARD.encode(std::fs::read(data("pictures/road_1080x810.png")).unwrap());
-    text(&format!("vllm-0.32.0/requests/{name}.json")).replace("<photo_1080x810.png as base64>", &url)
+    recording(&format!("requests/{name}.json")).replace("<photo_1080x810.png as base64>", &url)
 }

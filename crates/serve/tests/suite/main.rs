@@ -3,6 +3,7 @@
 mod clients;
 mod descriptors;
 mod http;
+mod memory;
 mod records;
 mod replies;
 mod rig;
