@@ -71,7 +71,8 @@ fn places() -> Vec<PathBuf> {
     let program = std::env::current_exe().and_then(|path| path.canonicalize()).unwrap_or_default();
     let folder = program.parent().unwrap_or(Path::new(""));
     let places = ["models", "../share/vlm-benchmark/models", "../../models", "../../../models"];
-    places.iter().map(|place| folder.join(place).join(MODEL)).collect()
+    let full = |place: &&str| folder.join(place).join(MODEL);
+    places.iter().map(full).map(|place| place.canonicalize().unwrap_or(place)).collect()
 }
 
 fn name(model: &Path) -> String {

@@ -33,6 +33,16 @@ fn a_ttft_is_good_to_what_the_write_took_and_ten_microseconds() {
 }
 
 #[test]
+fn the_end_of_a_large_upload_is_noticed_as_late_as_an_event() {
+    let mut large = seen(30, 25, "r99 t100 t120 t140 d141");
+    large.body_bytes = 16 * 1024 + 1;
+    let client = verdict(&log(vec![large]), &Summarise::default());
+    assert_eq!((client.ttft_bound_us, client.net_of_upload_bound_us), (Some(40.0), Some(65.0)));
+    let small = verdict(&log(vec![seen(30, 25, PLAIN)]), &Summarise::default());
+    assert_eq!(small.net_of_upload_bound_us, None);
+}
+
+#[test]
 fn our_own_reads_are_late_by_what_the_kernel_says() {
     let client = verdict(&log(vec![seen(30, 25, "r99 t100 t120 t140 d141")]), &by_own_reads());
     assert_eq!((client.state, client.ttft_bound_us), (ClientState::Good, Some(65.0)));

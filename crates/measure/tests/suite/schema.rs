@@ -164,7 +164,7 @@ fn a_summary() {
     let goodput = vec![SloLimit { metric: "ttft_ms".into(), max: 500.0 }];
     let limit = |metric: &str, statistic| RunLimit { metric: metric.into(), statistic, max: 500.0 };
     let slo = vec![limit("ttft_ms", Statistic::Mean), limit("nobody_ms", Statistic::Max)];
-    let records = (0..400).map(|i| RequestRecord { index: i, ..rich_request() }).collect();
+    let records = (0..400).map(|i| RequestRecord { index: i, body_bytes: 1 << 20, ..rich_request() }).collect();
     let mut rich = RunSummary::of(
         &RunLog { header: rich_header(), records, footer: Some(rich_footer()) },
         &Summarise { goodput, slo, ..by_own_reads() },
