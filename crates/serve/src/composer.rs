@@ -2,10 +2,12 @@
 
 use crate::backend::Output;
 use crate::http::{self, Whole};
-use crate::reply::{Billed, Shape};
+use crate::reply::Shape;
 use crate::script::{FaultKind, FinishPlace, StreamReply, UsagePlace};
-use crate::validate::ValidRequest;
-use serde_json::{Value, json};
+use crate::shapes::{
+    ChatLogprob, ChatLogprobs, ChatReplyBody, Counts, Delta, Message, Usage, WholeChatChoice, to_json,
+};
+use crate::validate::{ApiError, ValidRequest};
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -18,7 +20,7 @@ pub(crate) fn ns(ms: f64) -> u64 {
 pub(crate) struct Composer {
     stream: StreamReply,
     shape: Shape,
-    billed: Billed,
+    billed: Counts,
     logprobs: bool,
     streamed: bool,
     include_usage: bool,
@@ -38,7 +40,7 @@ pub(crate) struct Composer {
 
 impl Composer {
     /// A reply to this request. `billed` holds what the prompt costs.
-    pub(crate) fn new(request: &ValidRequest, stream: StreamReply, number: u64, billed: Billed) -> Self {
+    pub(crate) fn new(request: &ValidRequest, stream: StreamReply, number: u64, billed: Counts) -> Self {
         let mut digest = DefaultHasher::new();
         request.images.hash(&mut digest);
         let limit = request.max_tokens.filter(|_| !stream.own_length);
@@ -84,13 +86,9 @@ impl Composer {
     fn head(&mut self) {
         self.push(0, http::stream_head(), 0);
         if let Some(ms) = self.stream.role_ms.filter(|_| self.stream.role) {
-            let event = self.role_event();
+            let event = self.shape.role(self.running(0));
             self.push(ns(ms), http::chunk(&event), 0);
         }
-    }
-
-    fn role_event(&self) -> Vec<u8> {
-        self.shape.choice(json!({"role": "assistant", "content": ""}), None, Value::Null, self.running(0))
     }
 
     /// The next write of tokens; after the last one, the tail.
@@ -98,10 +96,15 @@ impl Composer {
         let mut bytes = Vec::new();
         if self.writes == 0 {
             if self.stream.role && self.stream.role_ms.is_none() {
-                bytes.extend(http::chunk(&self.role_event()));
+                bytes.extend(http::chunk(&self.shape.role(self.running(0))));
             }
             if self.stream.null_first {
-                bytes.extend(http::chunk(&self.shape.choice(json!({"content": null}), None, Value::Null, None)));
+                bytes.extend(http::chunk(&self.shape.choice(
+                    Delta { role: None, text: Some(("content", None)) },
+                    None,
+                    None,
+                    None,
+                )));
             }
         }
         let due_ns = ns(self.stream.prefill_ms + self.stream.interval_ms * self.writes as f64);
@@ -142,13 +145,12 @@ impl Composer {
         let is_empty = |i: u64| stream.empty_every.is_some_and(|every| every > 0 && (i + 1).is_multiple_of(every));
         let text: String = (from..from + count).filter(|i| !is_empty(*i)).map(|i| self.piece(i)).collect();
         let field = if from < stream.reasoning { stream.reasoning_field.as_str() } else { "content" };
-        let mut delta = if stream.role_everywhere { json!({"role": "assistant"}) } else { json!({}) };
-        delta[field] = json!(text);
+        let delta = Delta { role: stream.role_everywhere.then_some("assistant"), text: Some((field, Some(&text))) };
         let is_last = from + count == self.length;
         let finish = (is_last && stream.finish == FinishPlace::LastContent).then(|| self.finish_reason());
         let on_last = is_last && stream.usage == UsagePlace::LastContent;
-        let usage = if on_last { Some(self.at(from + count)) } else { self.running(from + count) };
-        self.shape.choice(delta, finish, self.logprob(), usage)
+        let usage = if on_last { Some(self.at(from + count).plain()) } else { self.running(from + count) };
+        self.shape.choice(delta, finish, self.logprobs().as_ref(), usage)
     }
 
     /// The text of token `i`. The first one names the image, so that another image gives another answer.
@@ -163,37 +165,39 @@ impl Composer {
         if self.stopped_by_length { "length" } else { "stop" }
     }
 
-    fn logprob(&self) -> Value {
+    fn logprobs(&self) -> Option<ChatLogprobs> {
         if !self.logprobs {
-            return Value::Null;
+            return None;
         }
         let seen = (self.image.unwrap_or(0) % 100_000) as f64 / 1e5;
-        let logprob = if self.stream.bad_logprobs { Value::Null } else { json!(-1.0 - seen) };
-        json!({"content": [{"token": "x", "logprob": logprob, "bytes": [120], "top_logprobs": []}]})
+        // What is no number is null in JSON.
+        let logprob = if self.stream.bad_logprobs { f64::NAN } else { -1.0 - seen };
+        let token = ChatLogprob { token: "x".into(), logprob, bytes: b"x".to_vec(), top_logprobs: Vec::new() };
+        Some(ChatLogprobs { content: vec![token] })
     }
 
-    fn at(&self, completion: u64) -> Billed {
-        Billed { completion, ..self.billed }
+    fn at(&self, completion: u64) -> Counts {
+        Counts { completion, ..self.billed }
     }
 
     /// Usage on every event, where the script or the request wants it there.
-    fn running(&self, completion: u64) -> Option<Billed> {
+    fn running(&self, completion: u64) -> Option<Usage> {
         let asked = self.stream.usage == UsagePlace::AsAsked && self.continuous_usage;
-        (self.stream.usage == UsagePlace::EveryEvent || asked).then(|| self.at(completion))
+        (self.stream.usage == UsagePlace::EveryEvent || asked).then(|| self.at(completion).running())
     }
 
     /// Everything after the last token.
     fn tail(&mut self) {
         let mut end = Vec::new();
         for _ in 0..self.stream.extra_empty {
-            end.extend(http::chunk(&self.shape.choice(json!({"content": ""}), None, Value::Null, None)));
+            end.extend(http::chunk(&self.shape.choice(Delta::content(""), None, None, None)));
         }
         if self.stream.finish == FinishPlace::OwnEvent {
             let reason = self.finish_reason();
-            end.extend(http::chunk(&self.shape.choice(json!({}), Some(reason), Value::Null, None)));
+            end.extend(http::chunk(&self.shape.choice(Delta::default(), Some(reason), None, None)));
         }
         if self.stream.usage == UsagePlace::AsAsked && self.include_usage {
-            end.extend(http::chunk(&self.shape.no_choice(Some(self.at(self.length)))));
+            end.extend(http::chunk(&self.shape.no_choice(Some(self.at(self.length).plain()))));
         }
         if self.stream.done {
             end.extend(http::chunk(&self.shape.line("[DONE]")));
@@ -232,8 +236,7 @@ impl Composer {
                 self.end_with(Output::End);
             }
             FaultKind::Error(message) => {
-                let error =
-                    json!({"error": {"message": message, "type": "InternalServerError", "param": null, "code": 500}});
+                let error = ApiError::new(500, "InternalServerError", message, None).body;
                 let mut end = http::chunk(&self.shape.event(&error));
                 end.extend(http::chunk(&self.shape.line("[DONE]")));
                 end.extend_from_slice(http::LAST_CHUNK);
@@ -256,21 +259,23 @@ impl Composer {
     /// The reply that is not streamed.
     fn whole(&self) -> Vec<(u64, Output)> {
         let text: String = (0..self.length).map(|i| self.piece(i)).collect();
-        let body = json!({
-            "id": self.shape.id,
-            "object": "chat.completion",
-            "created": self.shape.created,
-            "model": self.shape.model,
-            "choices": [{
-                "index": 0,
-                "message": {"role": "assistant", "content": text},
-                "logprobs": self.logprob(),
-                "finish_reason": self.finish_reason(),
+        let body = to_json(&ChatReplyBody {
+            id: &self.shape.id,
+            object: "chat.completion",
+            created: self.shape.created,
+            model: &self.shape.model,
+            choices: [WholeChatChoice {
+                index: 0,
+                message: Message::of(&text),
+                logprobs: self.logprobs().as_ref(),
+                finish_reason: self.finish_reason(),
+                ..WholeChatChoice::default()
             }],
-            "usage": self.at(self.length).json(),
+            system_fingerprint: concat!("vlm-server-", env!("CARGO_PKG_VERSION"), "-scripted"),
+            usage: self.at(self.length).whole(),
+            ..ChatReplyBody::default()
         });
         let after_ns = ns(self.stream.prefill_ms + self.stream.interval_ms * self.length.saturating_sub(1) as f64);
-        let body = body.to_string();
         let whole = Whole { status: 200, content_type: "application/json", body: body.as_bytes(), ..Whole::default() };
         let bytes = whole.bytes();
         vec![(after_ns, Output::Bytes { bytes, tokens: 0 }), (after_ns, Output::End)]

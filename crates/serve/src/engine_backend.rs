@@ -14,7 +14,6 @@ mod prepare;
 mod python_json;
 mod remote;
 mod served;
-mod shapes;
 mod task;
 mod tokens;
 

@@ -18,6 +18,7 @@ mod reply;
 mod rig;
 mod script;
 mod scripted;
+mod shapes;
 mod validate;
 
 pub use app::{Keep, Limits, Listening, Record, StopHandle, WriteStamp};

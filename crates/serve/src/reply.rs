@@ -1,7 +1,8 @@
-//! The events of a streamed reply, in the form and order of keys of vLLM 0.32.0 (recorded).
+//! The events of a scripted stream: vLLM's shapes, framed as the script wants them.
 
 use crate::script::{LineEnd, StreamReply};
-use serde_json::{Map, Value, json};
+use crate::shapes::{ChatChoice, ChatLogprobs, Delta, Event, Usage, to_json};
+use serde::Serialize;
 
 /// What the events of one reply have in common.
 pub(crate) struct Shape {
@@ -12,56 +13,48 @@ pub(crate) struct Shape {
     pub(crate) frame: StreamReply,
 }
 
-/// Usage so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Billed {
-    pub(crate) prompt: u64,
-    pub(crate) completion: u64,
-    pub(crate) cached: Option<u64>,
-}
-
-impl Billed {
-    pub(crate) fn json(self) -> Value {
-        let mut usage = json!({
-            "prompt_tokens": self.prompt,
-            "total_tokens": self.prompt + self.completion,
-            "completion_tokens": self.completion,
-        });
-        if let Some(cached) = self.cached {
-            usage["prompt_tokens_details"] = json!({"cached_tokens": cached});
-        }
-        usage
-    }
-}
-
 impl Shape {
-    fn object(&self, choices: Value, usage: Option<Billed>) -> Value {
-        let mut object = Map::new();
-        object.insert("id".into(), json!(self.id));
-        object.insert("object".into(), json!("chat.completion.chunk"));
-        object.insert("created".into(), json!(self.created));
-        object.insert("model".into(), json!(self.model));
-        object.insert("choices".into(), choices);
-        if let Some(usage) = usage {
-            object.insert("usage".into(), usage.json());
-        }
-        Value::Object(object)
+    /// The event that an answer begins with.
+    pub(crate) fn role(&self, usage: Option<Usage>) -> Vec<u8> {
+        let choice = ChatChoice { token_ids: None, ..choice(Delta::ROLE) };
+        self.event(&Event { prompt_token_ids: Some(None), prompt_text: Some(None), ..self.object(&[choice], usage) })
     }
 
     /// An event with one choice.
-    pub(crate) fn choice(&self, delta: Value, finish: Option<&str>, logprobs: Value, usage: Option<Billed>) -> Vec<u8> {
-        let choice = json!({"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish});
-        self.event(&self.object(json!([choice]), usage))
+    pub(crate) fn choice(
+        &self,
+        delta: Delta<'_>,
+        finish_reason: Option<&'static str>,
+        logprobs: Option<&ChatLogprobs>,
+        usage: Option<Usage>,
+    ) -> Vec<u8> {
+        let stop_reason = finish_reason.map(|_| None);
+        let choice = ChatChoice { logprobs, finish_reason, stop_reason, ..choice(delta) };
+        self.event(&self.object(&[choice], usage))
     }
 
     /// An event without choices.
-    pub(crate) fn no_choice(&self, usage: Option<Billed>) -> Vec<u8> {
-        self.event(&self.object(json!([]), usage))
+    pub(crate) fn no_choice(&self, usage: Option<Usage>) -> Vec<u8> {
+        self.event(&self.object(&[], usage))
+    }
+
+    fn object<'a>(&'a self, choices: &'a [ChatChoice<'a>], usage: Option<Usage>) -> Event<'a, ChatChoice<'a>> {
+        Event {
+            id: &self.id,
+            object: "chat.completion.chunk",
+            created: self.created,
+            model: &self.model,
+            choices,
+            usage,
+            prompt_token_ids: None,
+            prompt_text: None,
+            system_fingerprint: None,
+        }
     }
 
     /// One event, framed as the script wants it.
-    pub(crate) fn event(&self, value: &Value) -> Vec<u8> {
-        let mut json = value.to_string();
+    pub(crate) fn event(&self, data: &impl Serialize) -> Vec<u8> {
+        let mut json = to_json(data);
         if let Some(bytes) = self.frame.event_bytes.filter(|bytes| *bytes > json.len() + 16) {
             let pad = "x".repeat(bytes - json.len() - 16);
             json.insert_str(json.len() - 1, &format!(",\"pad\":\"{pad}\""));
@@ -82,24 +75,46 @@ impl Shape {
     }
 }
 
+fn choice(delta: Delta<'_>) -> ChatChoice<'_> {
+    ChatChoice { index: 0, delta, logprobs: None, finish_reason: None, stop_reason: None, token_ids: Some(None) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shapes::Counts;
 
     #[test]
-    fn a_token_event_as_recorded_from_vllm() {
+    fn events_as_recorded_from_vllm() {
         let shape = Shape {
             id: "chatcmpl-9c91784f1013c3a6".into(),
             model: "m".into(),
             created: 1_795_570_566,
             frame: StreamReply::default(),
         };
-        let event = shape.choice(json!({"content": " racing"}), None, Value::Null, None);
-        // Recorded (model renamed), without the token_ids that only vLLM sends.
-        let want = "data: {\"id\":\"chatcmpl-9c91784f1013c3a6\",\"object\":\"chat.completion.chunk\",\"created\":1795570566,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" racing\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
-        assert_eq!(String::from_utf8(event).unwrap(), want);
-        let usage = shape.no_choice(Some(Billed { prompt: 1145, completion: 16, cached: None }));
-        let want = "data: {\"id\":\"chatcmpl-9c91784f1013c3a6\",\"object\":\"chat.completion.chunk\",\"created\":1795570566,\"model\":\"m\",\"choices\":[],\"usage\":{\"prompt_tokens\":1145,\"total_tokens\":1161,\"completion_tokens\":16}}\n\n";
-        assert_eq!(String::from_utf8(usage).unwrap(), want);
+        let check = |event: Vec<u8>, rest: &str| {
+            let head = "\"id\":\"chatcmpl-9c91784f1013c3a6\",\"object\":\"chat.completion.chunk\",\"created\":1795570566,\"model\":\"m\"";
+            assert_eq!(String::from_utf8(event).unwrap(), format!("data: {{{head},{rest}}}\n\n"));
+        };
+        // Recorded, but for the name of the model.
+        check(
+            shape.role(None),
+            r#""choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"prompt_token_ids":null,"prompt_text":null"#,
+        );
+        let token = shape.choice(Delta::content(" racing"), None, None, None);
+        check(
+            token,
+            r#""choices":[{"index":0,"delta":{"content":" racing"},"logprobs":null,"finish_reason":null,"token_ids":null}]"#,
+        );
+        let usage = Counts { prompt: 1145, completion: 16, cached: None };
+        let last = shape.choice(Delta::content(" NP"), Some("length"), None, Some(usage.running()));
+        check(
+            last,
+            r#""choices":[{"index":0,"delta":{"content":" NP"},"logprobs":null,"finish_reason":"length","stop_reason":null,"token_ids":null}],"usage":{"prompt_tokens":1145,"total_tokens":1161,"completion_tokens":16,"completion_tokens_details":null}"#,
+        );
+        check(
+            shape.no_choice(Some(usage.plain())),
+            r#""choices":[],"usage":{"prompt_tokens":1145,"total_tokens":1161,"completion_tokens":16}"#,
+        );
     }
 }

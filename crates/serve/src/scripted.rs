@@ -4,8 +4,8 @@ use crate::backend::{Arrival, Backend, Output, ReplySink};
 use crate::composer::{Composer, ns};
 use crate::http::Whole;
 use crate::image_size::image_tokens;
-use crate::reply::Billed;
 use crate::script::{HttpReply, ImageBilling, RawReply, Reply, Script, When};
+use crate::shapes::Counts;
 use crate::validate::{ApiError, ValidRequest};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -105,7 +105,7 @@ impl Backend for ScriptedBackend {
             Reply::Raw(reply) => (raw(&reply), None),
             Reply::Stream(stream) => {
                 let cached = stream.caches.then_some(if again { prompt } else { 0 });
-                let billed = Billed { prompt, completion: 0, cached };
+                let billed = Counts { prompt, completion: 0, cached };
                 let gate = stream.gate.clone();
                 (Composer::new(request, *stream, arrival.number, billed).compose(), gate)
             }

@@ -7,6 +7,7 @@ use super::observed::{Keep, Record};
 use super::{App, CONNECTION_FIRST};
 use crate::backend::{Arrival, Call, ReplySink};
 use crate::http::{Received, Whole};
+use crate::shapes::{self, Tokenized};
 use crate::validate::{ApiError, validate};
 use serde_json::json;
 use std::sync::Arc;
@@ -117,9 +118,8 @@ impl App {
             Route::Chat => self.chat(id, request),
             Route::Models => {
                 let created = stamp::unix_ns() / 1_000_000_000;
-                let entry = |name: String| json!({"id": name, "object": "model", "created": created, "owned_by": "vlm-server", "root": name, "parent": null, "max_model_len": null, "permission": []});
-                let data: Vec<_> = self.listening.backend.models().into_iter().map(entry).collect();
-                self.json(id, 200, &json!({"object": "list", "data": data}));
+                let models = shapes::models(&self.listening.backend.models(), None, None, created);
+                self.json(id, 200, &models);
             }
             Route::Version => {
                 let version = self.listening.backend.version();
@@ -150,7 +150,9 @@ impl App {
         let tokens = value["prompt"].as_str().and_then(|text| self.listening.backend.tokenize(text));
         match tokens {
             Some(tokens) => {
-                self.json(id, 200, &json!({"count": tokens.len(), "max_model_len": null, "tokens": tokens}));
+                let count = tokens.len();
+                let tokenized = Tokenized { count, max_model_len: None, tokens: &tokens, token_strs: None };
+                self.json(id, 200, &tokenized);
             }
             None => self.refuse(id, &ApiError::detail(404, "Not Found")),
         }
@@ -221,8 +223,8 @@ impl App {
         self.whole(id, Whole { content_type: "application/json", body: body.as_bytes(), ..whole });
     }
 
-    fn json(&mut self, id: u64, status: u16, body: &serde_json::Value) {
-        let body = body.to_string();
+    fn json(&mut self, id: u64, status: u16, body: &impl serde::Serialize) {
+        let body = shapes::to_json(body);
         let whole = Whole { status, content_type: "application/json", body: body.as_bytes(), ..Whole::default() };
         self.whole(id, whole);
     }

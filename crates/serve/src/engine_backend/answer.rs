@@ -1,9 +1,6 @@
 //! An answer as it grows: its tokens and text, and log probabilities in words. It must not know how replies are framed.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::engine::{FinishReason, StopReason, TokenEvent};
 use engine::prompt::Prompt;
@@ -14,7 +11,7 @@ use super::asked::Asked;
 use super::media::Held;
 use super::prepare::Prepared;
 use super::served::Served;
-use super::shapes::{self, Counts, Pairs, PromptLogprob, PromptLogprobs};
+use crate::shapes::{self, Counts, Pairs, PromptLogprob, PromptLogprobs};
 
 /// What vLLM replies for a probability of 0.
 const LEAST_LOGPROB: f64 = -9999.0;
@@ -115,7 +112,7 @@ impl Answer {
     }
 
     pub(super) fn counts(&self) -> Counts {
-        Counts { prompt: self.prompt.len(), completion: self.tokens.len() }
+        Counts { prompt: self.prompt.len() as u64, completion: self.tokens.len() as u64, cached: None }
     }
 
     /// `finish_reason`.
@@ -165,11 +162,4 @@ fn text_of(tokenizer: &Tokenizer, id: u32, before: &[u32]) -> String {
 
 fn at_least(logprob: f32) -> f64 {
     f64::from(logprob).max(LEAST_LOGPROB)
-}
-
-/// Sixteen hexadecimal digits that no other reply has.
-pub(super) fn unique() -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    static KEYS: std::sync::LazyLock<RandomState> = std::sync::LazyLock::new(RandomState::new);
-    format!("{:016x}", KEYS.hash_one(COUNT.fetch_add(1, Ordering::Relaxed)))
 }

@@ -4,9 +4,9 @@ use engine::engine::TokenEvent;
 
 use super::answer::{Answer, Word, Words};
 use super::out::{Out, Reply};
-use super::shapes::{
-    ChatChoice, ChatLogprob, ChatLogprobs, ChatReplyBody, Counts, Delta, Event, EventUsage, Message, TopLogprob,
-    WholeChatChoice,
+use crate::shapes::{
+    ChatChoice, ChatLogprob, ChatLogprobs, ChatReplyBody, Counts, Delta, Event, Message, TopLogprob, Usage,
+    WholeChatChoice, to_json,
 };
 
 /// The sink of one chat.
@@ -41,7 +41,7 @@ impl Reply for ChatReply {
         events.push(self.token_event(&event.text, logprobs.as_ref()));
         let last = self.answer.finish.is_some();
         if last && self.answer.include_usage {
-            let usage = Some(EventUsage::Plain(self.answer.counts().plain()));
+            let usage = Some(self.answer.counts().plain());
             events.push(self.framed(&[], usage, None, true));
         }
         out.events(&events, 1, last);
@@ -58,14 +58,14 @@ impl ChatReply {
         let answer = &self.answer;
         let choice = ChatChoice {
             index: 0,
-            delta: Delta { role: Some("assistant"), content: "" },
+            delta: Delta::ROLE,
             logprobs: None,
             finish_reason: None,
             stop_reason: None,
             token_ids: None,
         };
         let none = Counts { completion: 0, ..answer.counts() };
-        let usage = answer.continuous_usage.then(|| EventUsage::Running(none.running()));
+        let usage = answer.continuous_usage.then(|| none.running());
         let ids = answer.return_token_ids.then(|| answer.prompt.ids());
         self.framed(&[choice], usage, Some(ids), false)
     }
@@ -75,13 +75,13 @@ impl ChatReply {
         let last_token = answer.tokens.get(answer.tokens.len().saturating_sub(1)..);
         let choice = ChatChoice {
             index: 0,
-            delta: Delta { role: None, content: text },
+            delta: Delta::content(text),
             logprobs,
             finish_reason: answer.finish_name(),
             stop_reason: answer.finish.as_ref().map(|_| answer.stop_reason()),
             token_ids: Some(last_token.filter(|_| answer.return_token_ids)),
         };
-        let usage = answer.continuous_usage.then(|| EventUsage::Running(answer.counts().running()));
+        let usage = answer.continuous_usage.then(|| answer.counts().running());
         let is_end = answer.finish.is_some() && !answer.include_usage;
         self.framed(&[choice], usage, None, is_end)
     }
@@ -89,12 +89,12 @@ impl ChatReply {
     fn framed(
         &self,
         choices: &[ChatChoice<'_>],
-        usage: Option<EventUsage>,
+        usage: Option<Usage>,
         prompt: Option<Option<&[u32]>>,
         is_end: bool,
     ) -> String {
         let answer = &self.answer;
-        json(&Event {
+        to_json(&Event {
             id: &answer.id,
             object: "chat.completion.chunk",
             created: answer.created,
@@ -116,30 +116,18 @@ impl ChatReply {
             model: &answer.model,
             choices: [WholeChatChoice {
                 index: 0,
-                message: Message {
-                    role: "assistant",
-                    content: &answer.text,
-                    refusal: None,
-                    annotations: None,
-                    audio: None,
-                    function_call: None,
-                    reasoning: None,
-                },
+                message: Message::of(&answer.text),
                 logprobs: self.logprobs.as_ref(),
                 finish_reason: answer.finish_name().unwrap_or("stop"),
                 stop_reason: answer.stop_reason(),
                 token_ids: answer.return_token_ids.then_some(&answer.tokens),
-                routed_experts: None,
+                ..WholeChatChoice::default()
             }],
-            service_tier: None,
             system_fingerprint: &answer.fingerprint,
             usage: answer.counts().whole(),
             prompt_logprobs: answer.prompt_logprobs.as_ref(),
             prompt_token_ids: answer.return_token_ids.then(|| answer.prompt.ids()),
-            prompt_text: None,
-            kv_transfer_params: None,
-            ec_transfer_params: None,
-            metrics: None,
+            ..ChatReplyBody::default()
         };
         out.json(200, &body);
     }
@@ -155,9 +143,4 @@ fn chat_logprob(words: Words, top: usize) -> ChatLogprob {
         logprob,
         top_logprobs: words.listed.into_iter().take(top).map(one).collect(),
     }
-}
-
-/// JSON of data that cannot fail to be JSON.
-pub(super) fn json(data: &impl serde::Serialize) -> String {
-    serde_json::to_string(data).unwrap_or_default()
 }

@@ -3,10 +3,9 @@
 use engine::engine::TokenEvent;
 
 use super::answer::{Answer, Word, Words};
-use super::chat_reply::json;
 use super::out::{Out, Reply};
-use super::shapes::{
-    CompletionBody, CompletionChoice, CompletionLogprobs, Event, EventUsage, Pairs, WholeCompletionChoice,
+use crate::shapes::{
+    CompletionBody, CompletionChoice, CompletionLogprobs, Event, Pairs, Usage, WholeCompletionChoice, to_json,
 };
 
 /// The sink of one completion.
@@ -93,19 +92,19 @@ impl CompletionReply {
                 .filter(|_| is_first && (self.echoes || answer.return_token_ids)),
             token_ids: Some(last_token).filter(|_| answer.return_token_ids),
         };
-        let usage = answer.continuous_usage.then(|| EventUsage::Plain(answer.counts().plain()));
+        let usage = answer.continuous_usage.then(|| answer.counts().plain());
         let last = answer.finish.is_some();
         let mut events = vec![self.framed(&[choice], usage, last && !answer.include_usage)];
         if last && answer.include_usage {
-            let usage = Some(EventUsage::Plain(answer.counts().plain()));
+            let usage = Some(answer.counts().plain());
             events.push(self.framed(&[], usage, true));
         }
         out.events(&events, 1, last);
     }
 
-    fn framed(&self, choices: &[CompletionChoice<'_>], usage: Option<EventUsage>, is_end: bool) -> String {
+    fn framed(&self, choices: &[CompletionChoice<'_>], usage: Option<Usage>, is_end: bool) -> String {
         let answer = &self.answer;
-        json(&Event {
+        to_json(&Event {
             id: &answer.id,
             object: "text_completion",
             created: answer.created,
@@ -148,14 +147,11 @@ impl CompletionReply {
                 token_ids: answer.return_token_ids.then_some(&answer.tokens),
                 prompt_logprobs: answer.prompt_logprobs.as_ref(),
                 prompt_token_ids: answer.return_token_ids.then(|| answer.prompt.ids()),
-                routed_experts: None,
+                ..WholeCompletionChoice::default()
             }],
-            service_tier: None,
             system_fingerprint: &answer.fingerprint,
             usage: answer.counts().whole(),
-            kv_transfer_params: None,
-            ec_transfer_params: None,
-            metrics: None,
+            ..CompletionBody::default()
         };
         out.json(200, &body);
     }

@@ -9,12 +9,12 @@ use engine::prompt::PromptRules;
 use engine::sampling::{GenerationDefaults, SamplingLimits};
 use engine::stepper::Stepper;
 use engine::text::{ChatTemplate, ContentFormat, TextError, TextFiles, Tokenizer};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::answer::unique;
 use super::media::Media;
 use super::remote::RemoteRules;
+use crate::shapes;
 use crate::validate::ApiError;
 
 /// What a checkpoint gives to serve it.
@@ -114,35 +114,10 @@ impl Served {
         }
     }
 
-    /// `/v1/models` (recorded).
+    /// `/v1/models`.
     pub(super) fn models(&self) -> Value {
         let created = stamp::unix_ns() / 1_000_000_000;
-        let entry = |name: &String| {
-            json!({
-                "id": name,
-                "object": "model",
-                "created": created,
-                "owned_by": "vlm-server",
-                "root": self.root,
-                "parent": null,
-                "max_model_len": self.limits.max_model_len,
-                "permission": [{
-                    "id": format!("modelperm-{}", unique()),
-                    "object": "model_permission",
-                    "created": created,
-                    "allow_create_engine": false,
-                    "allow_sampling": true,
-                    "allow_logprobs": true,
-                    "allow_search_indices": false,
-                    "allow_view": true,
-                    "allow_fine_tuning": false,
-                    "organization": "*",
-                    "group": null,
-                    "is_blocking": false,
-                }],
-            })
-        };
-        json!({"object": "list", "data": self.names.iter().map(entry).collect::<Vec<_>>()})
+        shapes::models(&self.names, Some(&self.root), Some(self.limits.max_model_len), created)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use engine::engine::EngineRequest;
 use serde_json::Value;
 
-use super::answer::{Answer, unique};
+use super::answer::Answer;
 use super::asked::{Asked, ChatAsked, CompletionAsked};
 use super::chat_reply::ChatReply;
 use super::completion_reply::CompletionReply;
@@ -14,6 +14,7 @@ use super::prepare::Unprepared;
 use super::served::Served;
 use super::tokens;
 use crate::backend::Call;
+use crate::shapes::unique;
 use crate::validate::ApiError;
 
 /// A request to be prepared.

@@ -6,6 +6,7 @@ use super::asked::{ChatPrompt, bad};
 use super::fields::Fields;
 use super::prepare::{Unprepared, broken};
 use super::served::Served;
+use crate::shapes::Tokenized;
 use crate::validate::ApiError;
 
 /// Answers `/tokenize`: of a text, or of a chat's whole prompt.
@@ -29,8 +30,8 @@ pub(super) fn tokenize(served: &Served, body: &[u8], may_wait: bool) -> Result<V
         served.encode(&text, special)?
     };
     let pieces: Option<Vec<_>> = strings.then(|| ids.iter().map(|id| served.tokenizer.piece(*id)).collect());
-    let longest = served.limits.max_model_len;
-    Ok(json!({"count": ids.len(), "max_model_len": longest, "tokens": ids, "token_strs": pieces}))
+    let max_model_len = Some(served.limits.max_model_len);
+    Ok(json!(Tokenized { count: ids.len(), max_model_len, tokens: &ids, token_strs: pieces }))
 }
 
 /// Answers `/detokenize`.
