@@ -12,6 +12,9 @@ pub mod counting;
 pub mod driver;
 #[cfg(target_os = "linux")]
 pub mod embedded;
+#[cfg(not(target_os = "linux"))]
+#[path = "embedded_elsewhere.rs"]
+pub mod embedded;
 pub mod hints;
 pub mod image;
 pub mod net;

@@ -1,7 +1,7 @@
 //! `vlm-benchmark`: reads the command line and says how it went.
 
 use bench::cli::{self, Command, RunArgs};
-use bench::plan::{Access, Plan};
+use bench::plan::Plan;
 use bench::session::{self, ExtraFiles, Failure, Output};
 use bench::{commands, embedded, stop, store};
 use measure::Lang;
@@ -46,29 +46,14 @@ fn main() -> ExitCode {
 
 fn run(args: &RunArgs, lang: Lang) -> Result<u8, Failure> {
     let planned = |args: &RunArgs| Plan::new(args).map_err(|error| Failure { status: 2, text: error.text(lang) });
-    if args.embedded {
-        let (args, model) = embedded::prepare(args, lang)?;
-        // What is wrong with the command line is said before a server is started.
-        let (plan, _) = planned(&args)?;
-        session::check_files(&plan, lang)?;
-        if !args.dry_run {
-            let (args, server) = embedded::start(args, &model, lang)?;
-            let (plan, access) = planned(&args)?;
-            let status = measure(&args, plan, access, lang);
-            drop(server);
-            return status;
-        }
-    }
-    let (plan, access) = planned(args)?;
+    let embedded = args.embedded.then(|| embedded::prepare(args, lang)).transpose()?;
+    let (prepared, model) = embedded.map_or_else(|| (args.clone(), None), |(args, model)| (args, Some(model)));
+    let (plan, access) = planned(&prepared)?;
     if args.dry_run {
         session::check_files(&plan, lang)?;
         let _ = std::io::stdout().lock().write_all(&store::pretty(&plan));
         return Ok(0);
     }
-    measure(args, plan, access, lang)
-}
-
-fn measure(args: &RunArgs, plan: Plan, access: Access, lang: Lang) -> Result<u8, Failure> {
     let output = Output {
         folder: args.output_dir.clone(),
         no_save: args.no_save,
@@ -79,6 +64,11 @@ fn measure(args: &RunArgs, plan: Plan, access: Access, lang: Lang) -> Result<u8,
     };
     // Before any other thread: threads inherit the mask.
     let stop = stop::catch_signals().map_err(|error| Failure { status: 1, text: error.to_string() })?;
+    let Some(model) = model else { return session::run(plan, access, &output, stop, lang) };
+    // What is wrong with files is said before a server is started.
+    session::check_files(&plan, lang)?;
+    let (located, _server) = embedded::start(prepared, &model, lang)?;
+    let (plan, access) = planned(&located)?;
     session::run(plan, access, &output, stop, lang)
 }
 

@@ -61,6 +61,27 @@ fn its_server_is_gone_whatever_happens_to_the_client() {
 }
 
 #[test]
+fn a_stop_keeps_what_was_measured() {
+    let mut client = Client::new("--embedded --no-image --ignore-eos --output_len 30 --num-prompts 100000 --prompt");
+    client = client.arg("请描述图片");
+    let child = client.spawn();
+    // The header, the first request and a measured one.
+    client.wait_for_lines(3);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id().cast_signed()), nix::sys::signal::Signal::SIGINT)
+        .unwrap();
+    let run = client.finish(child).expect(130);
+    assert!(run.summary().counts.complete >= 1 && run.stderr.contains("INCOMPLETE"), "{}", run.stderr);
+}
+
+#[test]
+fn a_plan_starts_nothing() {
+    let run = Client::new("--embedded --no-image --dry-run").run().expect(0);
+    let plan: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&plan["url"], &plan["model"]), (&"http://127.0.0.1:0".into(), &"road-works".into()));
+    assert!(run.stderr.is_empty(), "{}", run.stderr);
+}
+
+#[test]
 fn what_it_cannot_be_given_is_said_before_anything_is_started() {
     for (words, said) in [
         ("--embedded --model m --no-image", "--model"),
