@@ -31,6 +31,7 @@ mod stream;
 
 use connection::Connection;
 pub use limits::Limits;
+pub(crate) use listening::Bound;
 use listening::locked;
 pub use listening::{Listening, StopHandle};
 pub(crate) use memory::Share;

@@ -4,6 +4,7 @@ mod engine;
 
 use crate::error::ServeError;
 use crate::script::{Script, StreamReply};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
@@ -98,7 +99,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Err
         let name = name.replace('_', "-");
         if flags.contains(&name) { format!("--{name}{rest}").into() } else { word }
     });
-    let matches = command.try_get_matches_from(hyphened)?;
+    let matches = command.try_get_matches_from(hyphened).map_err(with_help)?;
     let mut args = Args::from_arg_matches(&matches)?;
     let ignored = IgnoredArgs::augment_args(clap::Command::new("ignored"));
     let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
@@ -107,7 +108,27 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Err
     Ok(args)
 }
 
+/// An unknown flag that is like no other: clap would only say how to pass it as a model's name.
+fn with_help(mut error: clap::Error) -> clap::Error {
+    if error.kind() == ErrorKind::UnknownArgument && error.get(ContextKind::SuggestedArg).is_none() {
+        let tip = "flags of vLLM that are not listed by --help are not known here; leave it out if the answer does not depend on it";
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
+}
+
 impl Args {
+    /// Whether the words that are no flags say something.
+    ///
+    /// # Errors
+    /// [`ServeError::Words`].
+    pub fn check_words(&self) -> Result<(), ServeError> {
+        match self.words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            [] | [_] | ["serve", _] => Ok(()),
+            words => Err(ServeError::Words { given: words.join(" ") }),
+        }
+    }
+
     /// The model, from `--model` or `serve MODEL`.
     #[must_use]
     pub fn model_name(&self) -> Option<&str> {
@@ -180,6 +201,17 @@ mod tests {
         assert_eq!(other.model_name(), Some("m"));
         assert_eq!(other.ignored_names, ["--gpu-memory-utilization", "--enforce-eager"]);
         assert_eq!(args("m").model_name(), Some("m"));
+        assert_eq!(args("--max-model-len 8k m").engine.max_model_len, Some(8000));
+        assert!(args("m n").check_words().is_err() && args("serve m").check_words().is_ok());
+    }
+
+    #[test]
+    fn flags_that_are_not_known() {
+        let error = |word: &str| parse(["vlm-server", "m", word].map(OsString::from)).unwrap_err().to_string();
+        assert!(error("--max-num-seq=3").contains("'--max-num-seqs'"));
+        assert!(error("--gpu_memory_utilisation=0.9").contains("'--gpu-memory-utilization'"));
+        let other = error("--quantization");
+        assert!(other.contains("--help") && !other.contains("as a value"), "{other}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `vlm-server` from its command line to its end, as a library function: another binary can be this server too.
 
-use crate::app::{Keep, Listening, StopHandle};
+use crate::app::{Bound, Keep, Listening, StopHandle};
 use crate::backend::Backend;
 use crate::cli::{self, Args};
 use crate::error::ServeError;
@@ -37,6 +37,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), ServeError> {
+    args.check_words()?;
     if !args.scripted {
         return serve(args, None);
     }
@@ -57,6 +58,8 @@ fn serve(args: &Args, script: Option<Script>) -> Result<(), ServeError> {
     let is_scripted = script.is_some();
     let running = heed_signals(is_scripted)?;
     let tls = tls(args)?;
+    // Before weights are loaded, which takes minutes.
+    let bound = Bound::to(&args.host, args.port)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let (backend, words): (Box<dyn Backend>, String) = match script {
         Some(script) => {
@@ -74,7 +77,7 @@ fn serve(args: &Args, script: Option<Script>) -> Result<(), ServeError> {
             (Box::new(backend), words)
         }
     };
-    let mut listening = Listening::bind(&args.host, args.port, tls, backend)?;
+    let mut listening = Listening::on(bound, tls, backend)?;
     listening.spin = args.spin;
     listening.limits.bodies_bytes_max = usize::try_from(args.max_body_memory_mib).unwrap_or(usize::MAX) << 20;
     listening.keep = if args.truth_log.is_some() { Keep::Times } else { Keep::Nothing };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address.
-    #[error("cannot listen on {address}: {why}; choose another --port (0 takes a free one)")]
+    #[error("cannot listen on {address}: {why}; {}", listen_hint(why))]
     Listen {
         /// What was given.
         address: String,
@@ -46,13 +46,20 @@ pub enum ServeError {
     NoModel,
     /// The model's folder.
     #[error(
-        "--model {}: there is no such folder; give the folder of a Qwen2-VL checkpoint (config.json, tokenizer.json, \
-         safetensors), as a download has it: this server downloads nothing",
-        folder.display()
+        "--model {given}: {found}. Give the folder of a Qwen2-VL checkpoint as a download has it (config.json, \
+         tokenizer.json, safetensors)"
     )]
     ModelFolder {
         /// What was given.
-        folder: PathBuf,
+        given: String,
+        /// What is there instead.
+        found: String,
+    },
+    /// Words of the command line that are no flag.
+    #[error("`{given}` is not understood: a model is given as --model FOLDER, as FOLDER or as serve FOLDER")]
+    Words {
+        /// What was given.
+        given: String,
     },
     /// A flag's value.
     #[error("{name} {given}: allowed is {allowed}")]
@@ -106,6 +113,19 @@ pub enum ServeError {
     /// The system.
     #[error("{0}")]
     System(#[from] io::Error),
+}
+
+fn listen_hint(why: &io::Error) -> &'static str {
+    match why.kind() {
+        io::ErrorKind::AddrInUse => {
+            "something listens there already: end it, or choose another --port (0 takes a free one)"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "--host must be an address of this machine: 127.0.0.1 for itself only, 0.0.0.0 for all"
+        }
+        io::ErrorKind::PermissionDenied => "ports below 1024 are not for everyone: choose a --port from 1024 on",
+        _ => "check --host and --port",
+    }
 }
 
 impl From<nix::errno::Errno> for ServeError {

@@ -1,8 +1,10 @@
 //! From a command line to a served model: the checkpoint's text side, its settings, its weights. Whatever is wrong with
 //! them is said here, before the port opens; what is quick to check before what takes minutes.
 
+mod folder;
+
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use engine::engine::{EngineConfig, ImageRules};
@@ -21,11 +23,12 @@ use crate::error::ServeError;
 /// Loads the model of a command line and starts its engine.
 pub(crate) fn backend(args: &Args, say: impl Fn(&str)) -> Result<EngineBackend, ServeError> {
     let name = args.model_name().ok_or(ServeError::NoModel)?;
-    let folder = PathBuf::from(name);
-    if !folder.is_dir() {
-        return Err(ServeError::ModelFolder { folder });
-    }
+    let folder = folder::checkpoint(name)?;
     let flags = &args.engine;
+    if let Some(local) = flags.allowed_local_media_path.as_deref().filter(|local| !local.is_dir()) {
+        let given = local.display().to_string();
+        return Err(crate::cli::flag("--allowed-local-media-path", &given, "a folder that is there"));
+    }
     let template = flags.chat_template.as_deref().map(chat_template_of_flag).transpose()?;
     let files = TextFiles::read(&folder, flags.tokenizer.as_deref())?;
     let text = TextSide::new(&files, template.as_deref(), flags.content_format(), flags.generation_config == "auto")?;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// A file of the checkpoint cannot be read.
-    #[error("cannot read {path}: {reason}")]
+    #[error("cannot read {path}: {reason}. Check that the checkpoint's folder is whole")]
     Read {
         /// The file.
         path: PathBuf,
@@ -60,7 +60,10 @@ pub enum Error {
         reason: String,
     },
     /// A tensor that the model needs is nowhere.
-    #[error("tensor {name} is missing in {folder}: expected with shape {expected:?}")]
+    #[error(
+        "tensor {name} is missing in {folder}: expected with shape {expected:?}. The folder is not whole, or its config.json \
+         is that of another checkpoint"
+    )]
     MissingTensor {
         /// The name, as in the checkpoint's own layout.
         name: String,
@@ -70,7 +73,9 @@ pub enum Error {
         folder: PathBuf,
     },
     /// A tensor has a shape that does not follow from `config.json`.
-    #[error("tensor {name} in {path} has shape {found:?}, but config.json makes it {expected:?}")]
+    #[error(
+        "tensor {name} in {path} has shape {found:?}, but config.json makes it {expected:?}. Take both from one checkpoint"
+    )]
     Shape {
         /// The name.
         name: String,

@@ -12,6 +12,16 @@ pub enum TextError {
         /// The system's words.
         reason: String,
     },
+    /// There is no `tokenizer.json`.
+    #[error(
+        "{folder} has no tokenizer.json{found}; fetch it with the checkpoint, or name a folder that has it with --tokenizer"
+    )]
+    NoTokenizer {
+        /// Where it was looked for.
+        folder: String,
+        /// What there is instead, in words.
+        found: &'static str,
+    },
     /// A file is not what its name says.
     #[error("{file} cannot be used: {reason}; expected is the file published with the model")]
     Content {

@@ -27,9 +27,14 @@ impl TextFiles {
     /// Reads a checkpoint folder. `tokenizer` names another folder for the tokenizer and its template (`--tokenizer`).
     ///
     /// # Errors
-    /// [`TextError::File`] if `tokenizer.json` is missing or a file cannot be read.
+    /// [`TextError::NoTokenizer`] if `tokenizer.json` is missing, [`TextError::File`] if a file cannot be read.
     pub fn read(model: &Path, tokenizer: Option<&Path>) -> Result<Self, TextError> {
         let text_folder = tokenizer.unwrap_or(model);
+        if !text_folder.join("tokenizer.json").exists() {
+            let slow = text_folder.join("vocab.json").exists() && text_folder.join("merges.txt").exists();
+            let found = if slow { " (vocab.json and merges.txt are not read in its place)" } else { "" };
+            return Err(TextError::NoTokenizer { folder: text_folder.display().to_string(), found });
+        }
         Ok(Self {
             tokenizer: read(&text_folder.join("tokenizer.json"))?,
             tokenizer_config: read_if_there(&text_folder.join("tokenizer_config.json"))?,

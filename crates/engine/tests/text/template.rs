@@ -195,7 +195,15 @@ fn the_flag_is_a_file_or_the_text() {
 #[test]
 fn a_folder_is_read() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(TextFiles::read(folder.path(), None), Err(TextError::File { .. })));
+    let missing = |words: &str| {
+        let error = TextFiles::read(folder.path(), None).unwrap_err();
+        let said = error.to_string();
+        assert!(matches!(error, TextError::NoTokenizer { .. }) && said.contains(words), "{said}");
+    };
+    missing("--tokenizer");
+    std::fs::write(folder.path().join("vocab.json"), "{}").unwrap();
+    std::fs::write(folder.path().join("merges.txt"), "").unwrap();
+    missing("vocab.json and merges.txt are not read");
     std::fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
     std::fs::write(folder.path().join("generation_config.json"), "g").unwrap();
     let files = TextFiles::read(folder.path(), None).unwrap();

@@ -6,7 +6,12 @@ use super::observed::{Keep, Record};
 use crate::backend::Backend;
 use crate::error::ServeError;
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockname, listen, setsockopt, socket, sockopt,
+};
+use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_rustls::rustls::ServerConfig;
@@ -64,6 +69,35 @@ impl StopHandle {
     }
 }
 
+/// An address that is taken, and nobody can connect to yet.
+pub(crate) struct Bound(OwnedFd);
+
+impl Bound {
+    /// Takes an address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// [`ServeError::Listen`].
+    pub(crate) fn to(host: &str, port: u16) -> Result<Self, ServeError> {
+        let refuse = |why| ServeError::Listen { address: format!("{host}:{port}"), why };
+        let mut why = io::ErrorKind::NotFound.into();
+        for address in (host, port).to_socket_addrs().map_err(refuse)? {
+            match take(address) {
+                Ok(socket) => return Ok(Self(socket)),
+                Err(error) => why = error,
+            }
+        }
+        Err(refuse(why))
+    }
+}
+
+fn take(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    Ok(socket)
+}
+
 /// A server that listens and has not begun to serve.
 pub struct Listening {
     pub(super) listener: TcpListener,
@@ -89,11 +123,22 @@ impl Listening {
         tls: Option<Arc<ServerConfig>>,
         backend: Box<dyn Backend>,
     ) -> Result<Self, ServeError> {
-        let refuse = |why| ServeError::Listen { address: format!("{host}:{port}"), why };
-        let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(refuse)?.collect();
-        let listener = TcpListener::bind(addresses.as_slice()).map_err(refuse)?;
-        // std's backlog of 128 resets bursts of connections; listening again only raises it.
-        nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::MAXCONN)?;
+        Self::on(Bound::to(host, port)?, tls, backend)
+    }
+
+    /// Listens on an address that was taken before.
+    pub(crate) fn on(
+        Bound(socket): Bound,
+        tls: Option<Arc<ServerConfig>>,
+        backend: Box<dyn Backend>,
+    ) -> Result<Self, ServeError> {
+        // A short backlog resets bursts of connections.
+        if let Err(error) = listen(&socket, Backlog::MAXCONN) {
+            // Another has listened on the same address in between.
+            let address = getsockname::<SockaddrStorage>(socket.as_raw_fd()).map(|address| address.to_string());
+            return Err(ServeError::Listen { address: address.unwrap_or_default(), why: error.into() });
+        }
+        let listener = TcpListener::from(socket);
         listener.set_nonblocking(true)?;
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),

@@ -29,8 +29,8 @@ pub struct EngineArgs {
     /// Most requests computed at once
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub max_num_seqs: usize,
-    /// Most tokens of prompt and answer; the checkpoint's own limit if not given
-    #[arg(long, value_name = "TOKENS")]
+    /// Most tokens of prompt and answer, as 16384, 16k or 16K (1024 each); the checkpoint's own limit if not given
+    #[arg(long, value_name = "TOKENS", value_parser = tokens)]
     pub max_model_len: Option<usize>,
     /// Most tokens of one step; longer prompts are computed in pieces
     #[arg(long, value_name = "TOKENS", default_value_t = 2048)]
@@ -129,6 +129,22 @@ pub struct IgnoredArgs {
     enable_chunked_prefill: bool,
     #[arg(long)]
     no_enable_chunked_prefill: bool,
+    #[arg(long)]
+    skip_mm_profiling: bool,
+    #[arg(long, value_name = "X")]
+    mm_processor_cache_gb: Option<String>,
+    #[arg(long)]
+    disable_mm_preprocessor_cache: bool,
+    #[arg(long, value_name = "X")]
+    data_parallel_size: Option<String>,
+    #[arg(long, value_name = "X")]
+    download_dir: Option<String>,
+    #[arg(long)]
+    async_scheduling: bool,
+    #[arg(long)]
+    disable_uvicorn_access_log: bool,
+    #[arg(long)]
+    disable_frontend_multiprocessing: bool,
 }
 
 impl EngineArgs {
@@ -194,6 +210,19 @@ impl EngineArgs {
         }
         Ok((least, most))
     }
+}
+
+/// A number of tokens as vLLM takes it: `k` and `m` count thousands and millions, `K` and `M` 1024 and 1024².
+fn tokens(given: &str) -> Result<usize, String> {
+    let (digits, unit) = match given.as_bytes().last() {
+        Some(b'k') => (given.strip_suffix('k'), 1000),
+        Some(b'K') => (given.strip_suffix('K'), 1024),
+        Some(b'm') => (given.strip_suffix('m'), 1_000_000),
+        Some(b'M') => (given.strip_suffix('M'), 1 << 20),
+        _ => (Some(given), 1),
+    };
+    let count = digits.and_then(|digits| digits.parse::<usize>().ok()).and_then(|count| count.checked_mul(unit));
+    count.filter(|count| *count > 0).ok_or_else(|| "a number of tokens is wanted: 16384, 16k or 16K".to_owned())
 }
 
 /// A flag whose value cannot be used.

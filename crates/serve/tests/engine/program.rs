@@ -180,10 +180,35 @@ fn what_is_wrong_is_said_before_the_port_opens() {
     check(&["--model", folder.path(), "--chat-template", "/no/such.jinja"], &["--chat-template /no/such.jinja"]);
     check(&["--model", folder.path(), "--mm-processor-kwargs", "{}x"], &["--mm-processor-kwargs"]);
     check(&["--model", folder.path(), "--allow-private-media-addresses"], &["--allow-remote-media"]);
-    truncate(&folder.0.join("model.safetensors"));
-    check(&["--model", folder.path()], &["model.safetensors"]);
+    check(
+        &["--model", folder.path(), "--allowed-local-media-path", "/no/such"],
+        &["--allowed-local-media-path /no/such"],
+    );
+    check(&["--model", folder.path(), "--tokenizer", "/no/such"], &["/no/such has no tokenizer.json", "--tokenizer"]);
+    check(&["--host", "192.0.2.1", "--model", folder.path()], &["192.0.2.1:8000", "--host must be"]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    // Before the weights are read, which are not whole below.
+    let words = ["--model", folder.path(), "--port", &port];
+    check(&words, &["Address already in use", "another --port"]);
+    let config = folder.0.join("config.json");
+    let whole = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, whole.replace("\"intermediate_size\": 320", "\"intermediate_size\": 336")).unwrap();
+    check(&["--model", folder.path(), "--port", "0"], &["[320, 128]", "[336, 128]", "one checkpoint"]);
+    std::fs::write(&config, whole.replace("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 4")).unwrap();
+    check(&["--model", folder.path(), "--port", "0"], &["model.layers.3.", "is missing"]);
+    std::fs::write(&config, whole).unwrap();
+    let weights = folder.0.join("model.safetensors");
+    truncate(&weights);
+    check(
+        &["--model", folder.path(), "--port", "0"],
+        &["model.safetensors is cut short: tensor", "Fetch the file again"],
+    );
+    check(&words, &["Address already in use"]);
+    std::fs::write(&weights, "version https://git-lfs.github.com/spec/v1\n").unwrap();
+    check(&["--model", folder.path(), "--port", "0"], &["git lfs pull"]);
     std::fs::remove_file(folder.0.join("tokenizer.json")).unwrap();
-    check(&["--model", folder.path()], &["tokenizer.json"]);
+    check(&["--model", folder.path(), "--port", "0"], &["tokenizer.json"]);
 }
 
 fn truncate(path: &Path) {

@@ -15,6 +15,8 @@ use crate::model::Error;
 
 /// A head may not be longer (the limit of the safetensors crate).
 const HEAD_BYTES_MAX: u64 = 100_000_000;
+/// What a file begins with that git-lfs has not fetched yet.
+const GIT_LFS: &[u8; LENGTH_BYTES as usize] = b"version ";
 /// The length before the head.
 const LENGTH_BYTES: u64 = 8;
 
@@ -71,6 +73,9 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Entry>, Error> {
     let mut file = File::open(path).map_err(fail)?;
     let mut length = [0; LENGTH_BYTES as usize];
     file.read_exact(&mut length).map_err(|_| bad("it is shorter than 8 bytes".to_owned()))?;
+    if length == *GIT_LFS {
+        return Err(bad("it is a pointer of git-lfs to the weights. Fetch them (git lfs pull)".to_owned()));
+    }
     let length = u64::from_le_bytes(length);
     if length > HEAD_BYTES_MAX {
         return Err(bad(format!("its head would have {length} bytes, at most {HEAD_BYTES_MAX} are allowed")));
