@@ -101,6 +101,8 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Err
     });
     let matches = command.try_get_matches_from(hyphened).map_err(with_help)?;
     let mut args = Args::from_arg_matches(&matches)?;
+    // An empty variable is none, as vLLM takes it.
+    args.api_key = args.api_key.filter(|key| !key.is_empty());
     let ignored = IgnoredArgs::augment_args(clap::Command::new("ignored"));
     let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
     let given = ignored.get_arguments().filter(|arg| is_given(arg.get_id().as_str()));
@@ -202,6 +204,7 @@ mod tests {
         assert_eq!(other.ignored_names, ["--gpu-memory-utilization", "--enforce-eager"]);
         assert_eq!(args("m").model_name(), Some("m"));
         assert_eq!(args("--max-model-len 8k m").engine.max_model_len, Some(8000));
+        assert_eq!(args("m --api-key=").api_key, None);
         assert!(args("m n").check_words().is_err() && args("serve m").check_words().is_ok());
     }
 

@@ -82,9 +82,9 @@ fn serve(args: &Args, script: Option<Script>) -> Result<(), ServeError> {
     listening.limits.bodies_bytes_max = usize::try_from(args.max_body_memory_mib).unwrap_or(usize::MAX) << 20;
     listening.keep = if args.truth_log.is_some() { Keep::Times } else { Keep::Nothing };
     let handle = listening.handle();
+    let _ = running.set(handle.clone());
     say(&words);
     say(&format!("listening on {scheme}://{}", listening.address()?));
-    let _ = running.set(handle.clone());
     if args.end_with_stdin {
         end_with_stdin(handle.clone())?;
     }

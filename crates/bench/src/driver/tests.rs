@@ -76,7 +76,7 @@ fn a_panic_on_the_io_thread_is_told_and_loses_no_request() {
     let mut job = job(Some(3), None);
     // Two are on their way, the third's time cannot be told.
     job.schedule = Some(Arc::new(|| {
-        Box::new([0, 1, 150_000_000].into_iter().chain(std::iter::once_with(|| panic!("no more times"))))
+        Box::new([0, 1, 2_000_000_000].into_iter().chain(std::iter::once_with(|| panic!("no more times"))))
     }));
     job.requests = Some(4);
     let (ended, told) = run(job, reach);

@@ -1,5 +1,5 @@
 //! The records of a run: in memory until they are safely on the disk, and read back from there at the end, so that a long
-//! run takes no more memory than a short one. It must not know what figures are made of them.
+//! load takes no more memory than a short one. It must not know what figures are made of them.
 
 use crate::store::{LogReader, StoreError};
 use measure::{Outcome, Phase, RequestRecord};

@@ -29,7 +29,7 @@ pub struct EngineArgs {
     /// Most requests computed at once
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub max_num_seqs: usize,
-    /// Most tokens of prompt and answer, as 16384, 16k or 16K (1024 each); the checkpoint's own limit if not given
+    /// Most tokens of prompt and answer, as 16384, 16k (16,000) or 16K (16,384); the checkpoint's own limit if not given
     #[arg(long, value_name = "TOKENS", value_parser = tokens)]
     pub max_model_len: Option<usize>,
     /// Most tokens of one step; longer prompts are computed in pieces

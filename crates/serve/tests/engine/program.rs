@@ -165,7 +165,9 @@ fn a_model_from_the_command_line_to_the_end() {
 #[test]
 fn what_is_wrong_is_said_before_the_port_opens() {
     let check = |words: &[&str], expected: &[&str]| {
-        let (said, status) = refused(words);
+        let names_address = words.contains(&"--port") || words.contains(&"--host");
+        let port: &[&str] = if names_address { &[] } else { &["--port", "0"] };
+        let (said, status) = refused(&[words, port].concat());
         assert_eq!(status, Some(2), "{said}");
         for expected in expected {
             assert!(said.contains(expected), "{words:?}: {said}");
