@@ -202,12 +202,13 @@ impl Session {
 
     fn measured_round(&mut self, round: u32) -> Result<(), Failure> {
         let items = Arc::clone(&self.workload.measured);
-        let first = self.item_first(round);
+        // Rounds go on through the list of requests where the one before stopped, those that a duration ends too.
+        let first = self.records.measured() as usize;
         let job = self.job(Phase::Measured, items, first, round, self.plan.requests, self.plan.max_concurrency);
         self.round(self.scheduled(job, u64::from(round)))
     }
 
-    /// Rounds go on through the list of requests where the one before stopped.
+    /// Rounds of the warm-up go on through their list.
     fn item_first(&self, round: u32) -> usize {
         (self.plan.requests.unwrap_or(0).wrapping_mul(u64::from(round))) as usize
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// A server that does not listen within this time never will.
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// A client that takes longer is stuck.
+/// A client that takes longer than this and twice the time of its streams is stuck.
 const RUN_LIMIT: Duration = Duration::from_secs(300);
 
 /// Which cores each side gets. A child inherits those that this process has when it is started.
@@ -140,7 +140,9 @@ pub(super) fn client(case: &Case, cores: &Cores, folder: &Scratch, url: &str) ->
     command.args((case.clock == Clock::User).then_some("--clock=user"));
     command.env_remove("OPENAI_API_KEY").stdin(Stdio::null()).stdout(Stdio::null()).stderr(talk);
     let mut child = cores.spawn(&mut command, cores.client.as_ref()).map_err(|error| error.to_string())?;
-    wait(&mut child, "client", RUN_LIMIT).map_err(|why| {
+    let run_ms = case.prefill_ms + case.tokens as f64 * case.interval_ms;
+    let limit = RUN_LIMIT + Duration::from_secs_f64(2.0 * run_ms / 1e3);
+    wait(&mut child, "client", limit).map_err(|why| {
         let talk = std::fs::read_to_string(folder.path.join("client")).unwrap_or_default();
         format!("{why}\n{}", talk.trim())
     })

@@ -10,18 +10,20 @@ pub(super) struct Records {
     /// The run's log, to read back what is no longer held. `None`: everything is held.
     log: Option<LogReader>,
     complete: u64,
+    measured: u64,
     complete_measured: u64,
 }
 
 impl Records {
     /// With a log that keeps every event of a record, records of the load are let go once they lie there.
     pub(super) fn new(log: Option<LogReader>) -> Self {
-        Self { held: Vec::new(), log, complete: 0, complete_measured: 0 }
+        Self { held: Vec::new(), log, complete: 0, measured: 0, complete_measured: 0 }
     }
 
     pub(super) fn push(&mut self, record: RequestRecord) {
         let is_complete = record.outcome == Outcome::Complete;
         self.complete += u64::from(is_complete);
+        self.measured += u64::from(record.phase == Phase::Measured);
         self.complete_measured += u64::from(is_complete && record.phase == Phase::Measured);
         self.held.push(record);
     }
@@ -29,6 +31,11 @@ impl Records {
     /// Whether any request so far has been answered in full.
     pub(super) fn any_complete(&self) -> bool {
         self.complete > 0
+    }
+
+    /// How many of the load there have been.
+    pub(super) fn measured(&self) -> u64 {
+        self.measured
     }
 
     /// How many of the load have been answered in full.

@@ -186,3 +186,15 @@ fn threads_send_everything_once_under_one_cap() {
     intended.sort_unstable();
     assert!(intended.windows(2).all(|pair| pair[1] - pair[0] == 5_000_000), "{intended:?}");
 }
+
+#[test]
+fn rounds_that_a_duration_ends_go_on_through_the_prompts() {
+    let prompts = std::env::temp_dir().join(format!("rounds-{}.txt", std::process::id()));
+    std::fs::write(&prompts, (0..50).map(|number| format!("{number}\n")).collect::<String>()).unwrap();
+    let words = format!("--prompts {} --duration 0.5 --num-rounds 3", prompts.display());
+    let (run, _) = text_run(stream(|reply| reply.tokens = 2), &words);
+    let records = run.expect(0).measured();
+    let prompts: Vec<u64> = records.iter().map(|record| u64::from(record.prompt)).collect();
+    assert_eq!(prompts, (0..prompts.len() as u64).map(|number| number % 50).collect::<Vec<_>>());
+    assert!(records.last().is_some_and(|record| record.round > 0));
+}
