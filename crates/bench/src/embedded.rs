@@ -56,8 +56,8 @@ pub fn start(mut args: RunArgs, model: &Path, lang: Lang) -> Result<(RunArgs, Ow
         format!("内置服务端：{}，使用本机 CPU，{}", model.display(), server.url()),
     );
     let knows = lang.pick(
-        "this small model knows drawn road works only (vlm-benchmark's examples); of a photo it says nonsense",
-        "该小模型只认识绘制的道路施工画面（见 examples）；对照片的描述没有意义",
+        "this small model describes drawn road works only (vlm-benchmark's examples): of a photo it says nonsense, other questions can get wrong answers; it shares the cores with the client, so times are a demonstration",
+        "该小模型只会描述绘制的道路施工画面（见 examples）：对照片的描述没有意义，其他问题可能答错；它与客户端共用本机的核，时间仅作演示",
     );
     let lines = if name == MODEL { format!("{text}\n{knows}\n") } else { format!("{text}\n") };
     // Nobody can be told that stderr is gone.

@@ -170,7 +170,7 @@ impl Session {
                 break;
             }
             let items = Arc::clone(&self.workload.warmup);
-            let first = self.item_first(round);
+            let first = self.records.next_item(Phase::Warmup);
             let job = self.job(Phase::Warmup, items, first, round, self.plan.requests, self.plan.max_concurrency);
             self.round(self.scheduled(job, u64::from(round) ^ 0x5757))?;
         }
@@ -202,15 +202,9 @@ impl Session {
 
     fn measured_round(&mut self, round: u32) -> Result<(), Failure> {
         let items = Arc::clone(&self.workload.measured);
-        // Rounds go on through the list of requests where the one before stopped, those that a duration ends too.
-        let first = self.records.measured() as usize;
+        let first = self.records.next_item(Phase::Measured);
         let job = self.job(Phase::Measured, items, first, round, self.plan.requests, self.plan.max_concurrency);
         self.round(self.scheduled(job, u64::from(round)))
-    }
-
-    /// Rounds of the warm-up go on through their list.
-    fn item_first(&self, round: u32) -> usize {
-        (self.plan.requests.unwrap_or(0).wrapping_mul(u64::from(round))) as usize
     }
 
     fn profile(&self, path: &str) {

@@ -5,7 +5,7 @@ use crate::http::{self, Whole};
 use crate::reply::Shape;
 use crate::script::{FaultKind, FinishPlace, StreamReply, UsagePlace};
 use crate::shapes::{
-    ChatLogprob, ChatLogprobs, ChatReplyBody, Counts, Delta, Message, Usage, WholeChatChoice, to_json,
+    ChatLogprob, ChatLogprobs, ChatPrompt, Counts, Delta, Message, Usage, WholeChatChoice, WholeReply, to_json,
 };
 use crate::validate::{ApiError, ValidRequest};
 use std::collections::VecDeque;
@@ -259,7 +259,7 @@ impl Composer {
     /// The reply that is not streamed.
     fn whole(&self) -> Vec<(u64, Output)> {
         let text: String = (0..self.length).map(|i| self.piece(i)).collect();
-        let body = to_json(&ChatReplyBody {
+        let body = to_json(&WholeReply {
             id: &self.shape.id,
             object: "chat.completion",
             created: self.shape.created,
@@ -273,7 +273,8 @@ impl Composer {
             }],
             system_fingerprint: concat!("vlm-server-", env!("CARGO_PKG_VERSION"), "-scripted"),
             usage: self.at(self.length).whole(),
-            ..ChatReplyBody::default()
+            prompt: ChatPrompt::default(),
+            ..WholeReply::default()
         });
         let after_ns = ns(self.stream.prefill_ms + self.stream.interval_ms * self.length.saturating_sub(1) as f64);
         let whole = Whole { status: 200, content_type: "application/json", body: body.as_bytes(), ..Whole::default() };

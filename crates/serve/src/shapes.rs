@@ -158,24 +158,35 @@ pub(crate) struct TopLogprob {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// A chat's reply that is not streamed.
+/// A reply that is not streamed: of a chat, with what it tells of its prompt, or of a completion, which tells that in its choice.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct ChatReplyBody<'a> {
+pub(crate) struct WholeReply<'a, C: Serialize, P: Serialize> {
     pub(crate) id: &'a str,
     pub(crate) object: &'static str,
     pub(crate) created: u64,
     pub(crate) model: &'a str,
-    pub(crate) choices: [WholeChatChoice<'a>; 1],
+    pub(crate) choices: [C; 1],
     pub(crate) service_tier: Option<()>,
     pub(crate) system_fingerprint: &'a str,
     pub(crate) usage: Usage,
-    pub(crate) prompt_logprobs: Option<&'a PromptLogprobs>,
-    pub(crate) prompt_token_ids: Option<&'a [u32]>,
-    pub(crate) prompt_text: Option<()>,
+    #[serde(flatten)]
+    pub(crate) prompt: P,
     pub(crate) kv_transfer_params: Option<()>,
     pub(crate) ec_transfer_params: Option<()>,
     pub(crate) metrics: Option<()>,
 }
+
+/// What a chat's reply tells of its prompt.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct ChatPrompt<'a> {
+    pub(crate) prompt_logprobs: Option<&'a PromptLogprobs>,
+    pub(crate) prompt_token_ids: Option<&'a [u32]>,
+    pub(crate) prompt_text: Option<()>,
+}
+
+/// Nothing of the prompt.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct NoPrompt {}
 
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct WholeChatChoice<'a> {
@@ -216,22 +227,6 @@ pub(crate) struct CompletionChoice<'a> {
     pub(crate) stop_reason: Option<StopReason<'a>>,
     pub(crate) prompt_token_ids: Option<&'a [u32]>,
     pub(crate) token_ids: Option<&'a [u32]>,
-}
-
-/// A completion's reply that is not streamed.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct CompletionBody<'a> {
-    pub(crate) id: &'a str,
-    pub(crate) object: &'static str,
-    pub(crate) created: u64,
-    pub(crate) model: &'a str,
-    pub(crate) choices: [WholeCompletionChoice<'a>; 1],
-    pub(crate) service_tier: Option<()>,
-    pub(crate) system_fingerprint: &'a str,
-    pub(crate) usage: Usage,
-    pub(crate) kv_transfer_params: Option<()>,
-    pub(crate) ec_transfer_params: Option<()>,
-    pub(crate) metrics: Option<()>,
 }
 
 #[derive(Debug, Default, Serialize)]

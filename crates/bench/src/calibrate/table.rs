@@ -62,6 +62,7 @@ pub(super) fn text(calibration: &Calibration, lang: Lang) -> String {
 fn cells(row: &Row, lang: Lang) -> [String; 11] {
     let number =
         |value: Option<f64>, digits: usize| value.map_or_else(|| "n/a".to_owned(), |value| format!("{value:.digits$}"));
+    let percent = |value: Option<f64>| number(value, 1) + if value.is_some() { " %" } else { "" };
     let errors = &row.errors;
     let ttft =
         errors.ttft_us.as_ref().map(|ttft| format!("{:.1} / {:.1} / {:.1}", ttft.mean, ttft.abs_p99, ttft.abs_max));
@@ -72,11 +73,11 @@ fn cells(row: &Row, lang: Lang) -> [String; 11] {
         number(errors.tpot_us.as_ref().map(|tpot| tpot.abs_p99), 2),
         number(errors.itl_us.as_ref().map(|itl| itl.abs_p99), 1),
         number(row.claimed_us, 0),
-        number(row.within_claim_percent, 1) + " %",
+        percent(row.within_claim_percent),
         number(row.events_per_s, 0),
         number(row.cpu_us_per_event, 1),
         number(row.rss_mb, 0),
-        number(errors.coalesced.map(|share| share * 100.0), 1) + " %",
+        percent(errors.coalesced.map(|share| share * 100.0)),
     ]
 }
 

@@ -102,10 +102,11 @@ impl StampedIo {
     }
 
     /// The clock before a write.
-    fn before_write(&self) -> u64 {
+    fn before_write(&mut self) -> u64 {
         let now_ns = stamp::now_ns();
         if self.stamps.armed.replace(false) {
             self.stamps.first_write_ns.set(Some(now_ns));
+            self.unsent.begin();
         }
         now_ns
     }

@@ -12,7 +12,7 @@ const AHEAD_BYTES_MAX: u32 = 16 * 1024;
 /// What may still wait in this machine's kernel.
 #[derive(Debug, Default)]
 pub(super) struct Unsent {
-    /// Written since the kernel surely had sent everything, bytes.
+    /// Written of this request since the kernel surely had sent everything, bytes.
     bytes: usize,
     /// Writable means that nothing waits.
     is_strict: bool,
@@ -23,6 +23,11 @@ impl Unsent {
     pub(super) fn of(tcp: &TcpStream) -> Self {
         writable_below(tcp, AHEAD_BYTES_MAX);
         Self::default()
+    }
+
+    /// A request begins: what was written before it has been answered, and so has left.
+    pub(super) fn begin(&mut self) {
+        self.bytes = 0;
     }
 
     pub(super) fn wrote(&mut self, bytes: usize) {
@@ -74,9 +79,30 @@ fn is_writable(tcp: &TcpStream) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::stamped::StampedIo;
+    use super::*;
     use std::io::{Read, Write};
     use std::time::Duration;
     use tokio::io::AsyncWriteExt;
+
+    #[test]
+    fn small_requests_do_not_add_up_to_a_large_one() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let tcp = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let mut unsent = Unsent::of(&tcp);
+            let mut asked = |bytes: usize| {
+                unsent.begin();
+                unsent.wrote(bytes);
+                let mut cx = Context::from_waker(std::task::Waker::noop());
+                unsent.poll_sent(&tcp, &mut cx)
+            };
+            for _ in 0..3 {
+                assert_eq!(asked(10 * 1024), Poll::Ready(false));
+            }
+            assert_eq!(asked(20 * 1024), Poll::Ready(true), "nothing waits: nothing was written");
+        });
+    }
 
     /// A peer with a small buffer that stops reading short of the end: what the kernel took is not sent before it goes on.
     #[test]

@@ -9,7 +9,9 @@ pub(super) struct Records {
     held: Vec<RequestRecord>,
     /// The run's log, to read back what is no longer held. `None`: everything is held.
     log: Option<LogReader>,
-    complete: u64,
+    any_complete: bool,
+    /// Requests of the warm-up and of the measured rounds so far.
+    warmup: u64,
     measured: u64,
     complete_measured: u64,
 }
@@ -17,12 +19,13 @@ pub(super) struct Records {
 impl Records {
     /// With a log that keeps every event of a record, records of the load are let go once they lie there.
     pub(super) fn new(log: Option<LogReader>) -> Self {
-        Self { held: Vec::new(), log, complete: 0, measured: 0, complete_measured: 0 }
+        Self { held: Vec::new(), log, any_complete: false, warmup: 0, measured: 0, complete_measured: 0 }
     }
 
     pub(super) fn push(&mut self, record: RequestRecord) {
         let is_complete = record.outcome == Outcome::Complete;
-        self.complete += u64::from(is_complete);
+        self.any_complete |= is_complete;
+        self.warmup += u64::from(record.phase == Phase::Warmup);
         self.measured += u64::from(record.phase == Phase::Measured);
         self.complete_measured += u64::from(is_complete && record.phase == Phase::Measured);
         self.held.push(record);
@@ -30,12 +33,17 @@ impl Records {
 
     /// Whether any request so far has been answered in full.
     pub(super) fn any_complete(&self) -> bool {
-        self.complete > 0
+        self.any_complete
     }
 
-    /// How many of the load there have been.
-    pub(super) fn measured(&self) -> u64 {
-        self.measured
+    /// Where the next round of this phase goes on in its list of requests: after all that there have been.
+    pub(super) fn next_item(&self, phase: Phase) -> usize {
+        let before = match phase {
+            Phase::Warmup => self.warmup,
+            Phase::Measured => self.measured,
+            Phase::Accuracy | Phase::Preliminary | Phase::Proof => 0,
+        };
+        before as usize
     }
 
     /// How many of the load have been answered in full.

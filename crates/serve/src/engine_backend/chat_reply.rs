@@ -5,8 +5,8 @@ use engine::engine::TokenEvent;
 use super::answer::{Answer, Word, Words};
 use super::out::{Out, Reply};
 use crate::shapes::{
-    ChatChoice, ChatLogprob, ChatLogprobs, ChatReplyBody, Counts, Delta, Event, Message, TopLogprob, Usage,
-    WholeChatChoice, to_json,
+    ChatChoice, ChatLogprob, ChatLogprobs, ChatPrompt, Counts, Delta, Event, Message, TopLogprob, Usage,
+    WholeChatChoice, WholeReply, to_json,
 };
 
 /// The sink of one chat.
@@ -109,7 +109,7 @@ impl ChatReply {
 
     fn whole(&self, out: &mut Out) {
         let answer = &self.answer;
-        let body = ChatReplyBody {
+        let body = WholeReply {
             id: &answer.id,
             object: "chat.completion",
             created: answer.created,
@@ -125,9 +125,12 @@ impl ChatReply {
             }],
             system_fingerprint: &answer.fingerprint,
             usage: answer.counts().whole(),
-            prompt_logprobs: answer.prompt_logprobs.as_ref(),
-            prompt_token_ids: answer.return_token_ids.then(|| answer.prompt.ids()),
-            ..ChatReplyBody::default()
+            prompt: ChatPrompt {
+                prompt_logprobs: answer.prompt_logprobs.as_ref(),
+                prompt_token_ids: answer.return_token_ids.then(|| answer.prompt.ids()),
+                ..ChatPrompt::default()
+            },
+            ..WholeReply::default()
         };
         out.json(200, &body);
     }

@@ -5,7 +5,7 @@ use engine::engine::TokenEvent;
 use super::answer::{Answer, Word, Words};
 use super::out::{Out, Reply};
 use crate::shapes::{
-    CompletionBody, CompletionChoice, CompletionLogprobs, Event, Pairs, Usage, WholeCompletionChoice, to_json,
+    CompletionChoice, CompletionLogprobs, Event, NoPrompt, Pairs, Usage, WholeCompletionChoice, WholeReply, to_json,
 };
 
 /// The sink of one completion.
@@ -133,7 +133,7 @@ impl CompletionReply {
     fn whole(&self, out: &mut Out) {
         let answer = &self.answer;
         let text = if self.prompt_only { self.echo.clone() } else { self.echo.clone() + &answer.text };
-        let body = CompletionBody {
+        let body = WholeReply {
             id: &answer.id,
             object: "text_completion",
             created: answer.created,
@@ -151,7 +151,8 @@ impl CompletionReply {
             }],
             system_fingerprint: &answer.fingerprint,
             usage: answer.counts().whole(),
-            ..CompletionBody::default()
+            prompt: NoPrompt {},
+            ..WholeReply::default()
         };
         out.json(200, &body);
     }
