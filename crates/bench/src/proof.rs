@@ -1,5 +1,5 @@
 //! Did the picture reach the model? Billed: usage with the image minus usage of the same text without it. With effect:
-//! a picture of the same size with inverted colours changes the answer or its first log probability.
+//! a picture of the same size with inverted colours changes the answer or its log probabilities.
 
 use crate::image::{self, ImageError, Picture};
 use crate::plan::Plan;
@@ -45,15 +45,25 @@ pub fn questions(
     Ok([item(&urls), item(&urls), item(&[]), item(&inverted)].into())
 }
 
+/// A question about the whole picture in the prompt's language: what to ask where the prompt's answer is the same whatever is on
+/// the picture. `None` where the prompt is that question.
+#[must_use]
+pub fn about_the_whole(prompt: &str) -> Option<&'static str> {
+    let question = if prompt.is_ascii() { "Describe the image." } else { "请描述图片" };
+    (prompt != question).then_some(question)
+}
+
 /// The verdict over the four answers. `expected` is the sum of image tokens by the preprocessor settings.
 #[must_use]
 pub fn judge(records: &[RequestRecord], images: u64, expected: Option<u64>) -> ImageProof {
     let answer = |i: usize| records.get(i).filter(|record| record.outcome == Outcome::Complete);
     let billed = |i: usize| answer(i).and_then(|record| record.usage?.prompt);
     let (with_image, without_image) = (billed(0), billed(2));
-    let effect = match (answer(0), answer(1), answer(3)) {
-        (Some(first), Some(again), Some(inverted)) => effect(first, again, inverted),
-        _ => None,
+    let (effect, logprob_change) = match (answer(0), answer(1), answer(3)) {
+        (Some(first), Some(again), Some(inverted)) => {
+            (effect(first, again, inverted), largest_change(&first.logprobs, &inverted.logprobs))
+        }
+        _ => (None, None),
     };
     let verdict = match with_image.zip(without_image) {
         None => ProofVerdict::Unknown,
@@ -70,7 +80,7 @@ pub fn judge(records: &[RequestRecord], images: u64, expected: Option<u64>) -> I
             }
         }
     };
-    ImageProof { verdict, with_image, without_image, expected, images, effect }
+    ImageProof { verdict, with_image, without_image, expected, images, effect, logprob_change, question: None }
 }
 
 /// Whether the inverted picture changes more than asking twice does: servers that batch are not exact to the last bit.
@@ -81,10 +91,19 @@ fn effect(first: &RequestRecord, again: &RequestRecord, inverted: &RequestRecord
     if steady && first.text_sha256 != inverted.text_sha256 {
         return Some(true);
     }
-    match (first.first_logprob, again.first_logprob, inverted.first_logprob) {
-        (Some(a), Some(b), Some(c)) => Some((a - c).abs() > NOISE_FACTOR * (a - b).abs() + LEAST),
-        _ => steady.then_some(false),
-    }
+    // The noise of a token holds for those after it: from where the two equal answers part, nothing is told apart.
+    let mut noise: f64 = 0.0;
+    let changed =
+        first.logprobs.iter().zip(&again.logprobs).zip(&inverted.logprobs).any(|((first, again), inverted)| {
+            noise = noise.max((first - again).abs());
+            (first - inverted).abs() > NOISE_FACTOR * noise + LEAST
+        });
+    if changed { Some(true) } else { steady.then_some(false) }
+}
+
+/// The largest change from one answer's log probabilities to another's, token by token.
+fn largest_change(one: &[f64], other: &[f64]) -> Option<f64> {
+    one.iter().zip(other).map(|(a, b)| (a - b).abs()).reduce(f64::max)
 }
 
 #[cfg(test)]
@@ -92,27 +111,27 @@ mod tests {
     use super::*;
     use measure::{Phase, TokenUsage};
 
-    /// An answer: prompt tokens billed, the answer's digest, its first log probability.
-    fn answer(prompt: Option<u64>, digest: &str, logprob: Option<f64>) -> RequestRecord {
+    /// An answer: prompt tokens billed, the answer's digest, its tokens' log probabilities.
+    fn answer(prompt: Option<u64>, digest: &str, logprobs: &[f64]) -> RequestRecord {
         let mut record = RequestRecord::planned(0, Phase::Proof);
         record.outcome = Outcome::Complete;
         record.usage = prompt.map(|prompt| TokenUsage { prompt: Some(prompt), ..Default::default() });
         record.text_sha256 = Some(digest.into());
-        record.first_logprob = logprob;
+        record.logprobs = logprobs.to_vec();
         record
     }
 
     fn check(
         with: Option<u64>,
         without: Option<u64>,
-        other: (&str, Option<f64>),
+        other: (&str, &[f64]),
         expected: Option<u64>,
         want: ProofVerdict,
     ) {
         let records = [
-            answer(with, "a", Some(-1.0)),
-            answer(with, "a", Some(-1.0)),
-            answer(without, "t", Some(-3.0)),
+            answer(with, "a", &[-1.0, -2.0]),
+            answer(with, "a", &[-1.0, -2.0]),
+            answer(without, "t", &[-3.0]),
             answer(with, other.0, other.1),
         ];
         assert_eq!(judge(&records, 1, expected).verdict, want, "{with:?} {without:?} {other:?} {expected:?}");
@@ -122,28 +141,49 @@ mod tests {
     fn verdicts() {
         use ProofVerdict::{BilledWithoutEffect, NotSeen, Seen, UnexpectedSize, Unknown};
         // Measured with the real vLLM: 1134 for the 1131 tokens of the picture with the chatml template, 1133 without.
-        check(Some(1145), Some(11), ("b", Some(-1.0)), Some(1131), Seen);
-        check(Some(1155), Some(22), ("a", Some(-1.5)), Some(1131), Seen);
-        check(Some(1145), Some(11), ("a", Some(-1.0)), Some(1131), BilledWithoutEffect);
-        check(Some(1145), Some(11), ("a", None), Some(1131), BilledWithoutEffect);
-        check(Some(11), Some(11), ("a", Some(-1.0)), Some(1131), NotSeen);
-        check(Some(300), Some(11), ("b", Some(-1.0)), Some(1131), UnexpectedSize);
-        check(Some(1143), Some(11), ("b", Some(-1.0)), Some(1131), UnexpectedSize);
-        check(Some(300), Some(11), ("b", Some(-1.0)), None, Seen);
-        check(None, Some(11), ("b", Some(-1.0)), Some(1131), Unknown);
+        let same: &[f64] = &[-1.0, -2.0];
+        check(Some(1145), Some(11), ("b", same), Some(1131), Seen);
+        check(Some(1155), Some(22), ("a", &[-1.5, -2.0]), Some(1131), Seen);
+        check(Some(1145), Some(11), ("a", &[-1.0, -2.001]), Some(1131), Seen);
+        check(Some(1145), Some(11), ("a", same), Some(1131), BilledWithoutEffect);
+        check(Some(1145), Some(11), ("a", &[]), Some(1131), BilledWithoutEffect);
+        check(Some(11), Some(11), ("a", same), Some(1131), NotSeen);
+        check(Some(300), Some(11), ("b", same), Some(1131), UnexpectedSize);
+        check(Some(1143), Some(11), ("b", same), Some(1131), UnexpectedSize);
+        check(Some(300), Some(11), ("b", same), None, Seen);
+        check(None, Some(11), ("b", same), Some(1131), Unknown);
     }
 
     #[test]
     fn answers_without_a_word_tell_nothing() {
-        let silent = |logprob: Option<f64>| RequestRecord { text_sha256: None, ..answer(Some(50), "", logprob) };
-        assert_eq!(effect(&silent(None), &silent(None), &silent(None)), None);
-        assert_eq!(effect(&silent(Some(-1.0)), &silent(Some(-1.0)), &silent(Some(-2.0))), Some(true));
+        let silent = |logprobs: &[f64]| RequestRecord { text_sha256: None, ..answer(Some(50), "", logprobs) };
+        assert_eq!(effect(&silent(&[]), &silent(&[]), &silent(&[])), None);
+        assert_eq!(effect(&silent(&[-1.0]), &silent(&[-1.0]), &silent(&[-2.0])), Some(true));
     }
 
     #[test]
     fn noise_between_equal_questions_is_no_effect() {
-        let at = |logprob: f64| answer(Some(50), "a", Some(logprob));
-        assert_eq!(effect(&at(-1.0), &at(-1.001), &at(-1.002)), Some(false));
-        assert_eq!(effect(&at(-1.0), &at(-1.001), &at(-1.2)), Some(true));
+        let at = |logprobs: &[f64]| answer(Some(50), "a", logprobs);
+        assert_eq!(effect(&at(&[-1.0]), &at(&[-1.001]), &at(&[-1.002])), Some(false));
+        assert_eq!(effect(&at(&[-1.0]), &at(&[-1.001]), &at(&[-1.2])), Some(true));
+        // A token that is certain for any picture, and one that is not.
+        assert_eq!(effect(&at(&[0.0, -1.0]), &at(&[0.0, -1.0]), &at(&[-1e-6, -1.001])), Some(true));
+    }
+
+    #[test]
+    fn answers_that_differ_by_themselves_tell_something_up_to_where_they_part() {
+        let [first, again, third] = ["a", "b", "c"];
+        let of = |digest: &str, logprobs: &[f64]| answer(Some(50), digest, logprobs);
+        let unlike =
+            |logprobs: &[f64]| effect(&of(first, &[-1.0, -2.0]), &of(again, &[-1.0, -9.0]), &of(third, logprobs));
+        assert_eq!(unlike(&[-1.5, -2.0]), Some(true));
+        assert_eq!(unlike(&[-1.0, -4.0]), None);
+    }
+
+    #[test]
+    fn the_question_about_the_whole_picture_is_in_the_prompts_language() {
+        assert_eq!(about_the_whole("Is there a worker?"), Some("Describe the image."));
+        assert_eq!(about_the_whole("有工人吗？"), Some("请描述图片"));
+        assert_eq!(about_the_whole("请描述图片"), None);
     }
 }

@@ -12,6 +12,8 @@ use wire::{ChatChunk, Parsed, SseDecoder, SseEvent, Usage, error_words};
 const EVENT_BYTES_MAX: usize = 8 << 20;
 /// So much of a reply that is no event stream is kept for the server's words.
 const PLAIN_BYTES_MAX: usize = 64 * 1024;
+/// So many log probabilities go into a record: those of the image proof's answers.
+const LOGPROBS_MAX: usize = 8;
 /// So much of a degenerate answer is shown.
 const HEAD_CHARS: usize = 40;
 
@@ -84,7 +86,7 @@ impl Recorder {
             reasoning: usage.reasoning_tokens,
         });
         record.finish_reason = reading.finish_reason;
-        record.first_logprob = reading.first_logprob.flatten();
+        record.logprobs = reading.logprobs;
         let whole = [reading.reasoning.as_str(), reading.text.as_str()].concat();
         // Answers without a word are not equal answers: nothing is known of them.
         record.text_sha256 = (!whole.is_empty()).then(|| sha256_hex(whole.as_bytes()));
@@ -109,7 +111,8 @@ struct Reading {
     usage: Option<Usage>,
     finish_reason: Option<String>,
     server_id: Option<String>,
-    first_logprob: Option<Option<f64>>,
+    /// Of the answer's first tokens, up to one that is no number.
+    logprobs: Vec<f64>,
     bad_logprob: bool,
     error: Option<String>,
     done: bool,
@@ -133,7 +136,7 @@ impl Default for Reading {
             usage: None,
             finish_reason: None,
             server_id: None,
-            first_logprob: None,
+            logprobs: Vec::new(),
             bad_logprob: false,
             error: None,
             done: false,
@@ -217,9 +220,11 @@ impl Reading {
             if choice.finish_reason.is_some() {
                 self.finish_reason = choice.finish_reason;
             }
-            if let Some(logprob) = choice.logprob {
+            for logprob in choice.logprobs {
                 self.bad_logprob |= logprob.is_none();
-                self.first_logprob.get_or_insert(logprob);
+                if !self.bad_logprob && self.logprobs.len() < LOGPROBS_MAX {
+                    self.logprobs.extend(logprob);
+                }
             }
         }
         (kind, tokens)

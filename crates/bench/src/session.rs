@@ -6,7 +6,6 @@ use crate::driver::{Job, Reach, Share};
 use crate::hints;
 use crate::net::ConnectError;
 use crate::plan::{Access, Plan, Schedule};
-use crate::proof;
 use crate::recorder::Recorder;
 use crate::stop::StopSignal;
 use crate::store::{Extras, Store};
@@ -83,6 +82,7 @@ pub fn run(plan: Plan, access: Access, output: &Output, stop: StopSignal, lang: 
 mod answers;
 mod finish;
 mod prepare;
+mod proving;
 mod records;
 mod rounds;
 
@@ -251,50 +251,6 @@ impl Session {
         }
         job.duration = self.plan.duration_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         job
-    }
-
-    fn prove_image(&mut self) -> Result<(), Failure> {
-        if !self.plan.image_proof || self.stop.cause().is_some() {
-            return Ok(());
-        }
-        let Some(item) = self.workload.measured.first().cloned() else { return Ok(()) };
-        let pictures = self.workload.proof.clone();
-        let prompt = self.workload.prompts.get(item.prompt as usize).cloned().unwrap_or_default();
-        let expected = (item.images.iter())
-            .map(|image| self.header.expected_image_tokens.get(*image as usize).copied().flatten())
-            .reduce(|sum, each| Some(sum? + each?))
-            .flatten();
-        for with_logprobs in [true, false] {
-            let questions = proof::questions(&self.plan, &self.model, &prompt, &pictures, with_logprobs);
-            let items = match questions {
-                Ok(items) => items,
-                Err(error) => {
-                    // A picture that only the server can read proves nothing, and what was measured stands.
-                    self.view.say(format!(
-                        "{}: {}",
-                        self.lang().pick("caution", "注意"),
-                        error.text(self.lang() == Lang::Zh)
-                    ));
-                    self.proof = Some(proof::judge(&[], pictures.len() as u64, expected));
-                    break;
-                }
-            };
-            let (count, from) = (items.len() as u64, self.next_index);
-            self.round(self.job(Phase::Proof, items, 0, 0, Some(count), Some(1)))?;
-            let answers = self.records.apart_from_load(from);
-            let refused = answers.iter().any(|record| matches!(record.status, Some(400 | 422)));
-            if with_logprobs && refused {
-                self.view.say(self.lang().pick(
-                    "image proof: the server refuses logprobs; asking again without",
-                    "图像验证：服务端不支持 logprobs，改为不使用",
-                ));
-                continue;
-            }
-            let proof = proof::judge(&answers, pictures.len() as u64, expected);
-            self.proof = Some(proof);
-            break;
-        }
-        Ok(())
     }
 }
 

@@ -35,8 +35,8 @@ pub use runlog::{
 };
 pub use sample::Sample;
 pub use summary::{
-    ClientState, ClientVerdict, Counts, Goodput, MetricSummary, RunFacts, RunLimit, RunSummary, ServerName, SloLimit,
-    SloResult, Statistic, Summarise, Throughput, Totals,
+    BoundBy, ClientState, ClientVerdict, Counts, Goodput, MetricSummary, RunFacts, RunLimit, RunSummary, ServerName,
+    SloLimit, SloResult, Statistic, Summarise, Throughput, Totals,
 };
 pub use timeline::{Clock, Definitions, Timeline};
 pub use vllm_json::vllm_json;

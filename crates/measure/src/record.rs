@@ -220,9 +220,9 @@ pub struct RequestRecord {
     /// SHA-256 of the answer, reasoning before it included: equal digests are equal answers. `None` without a word.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub text_sha256: Option<String>,
-    /// The first token's log probability, where it was asked for.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub first_logprob: Option<f64>,
+    /// The log probabilities of the answer's first tokens, at most eight, where they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub logprobs: Vec<f64>,
     /// Output that no working model produces.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub degenerate: Option<Degenerate>,
@@ -261,7 +261,7 @@ impl RequestRecord {
             text: None,
             reasoning: None,
             text_sha256: None,
-            first_logprob: None,
+            logprobs: Vec::new(),
             degenerate: None,
         }
     }

@@ -164,9 +164,17 @@ pub struct ImageProof {
     pub expected: Option<u64>,
     /// How many images the request held.
     pub images: u64,
-    /// Whether another picture of the same size changed the answer or its first log probability.
+    /// Whether another picture of the same size changed the answer or its log probabilities.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub effect: Option<bool>,
+    /// By how much at most it changed the log probability of a token that both answers began with; absent where the server
+    /// gave none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub logprob_change: Option<f64>,
+    /// The question that `effect` and `logprob_change` are of, where it is not the prompt: it is asked where another picture
+    /// changed nothing of the answer to that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub question: Option<String>,
 }
 
 /// Verdict of an image proof.

@@ -17,7 +17,7 @@ mod facts;
 mod rates;
 mod slo;
 
-pub use client::{ClientState, ClientVerdict};
+pub use client::{BoundBy, ClientState, ClientVerdict};
 pub use facts::{RunFacts, ServerName};
 pub use rates::{Goodput, Throughput};
 pub use slo::{RunLimit, SloLimit, SloResult, Statistic};

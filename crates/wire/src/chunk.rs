@@ -27,9 +27,9 @@ pub struct ChunkChoice {
     pub finish_reason: Option<String>,
     /// How many token ids the server says this event carries (`return_token_ids`).
     pub token_ids: Option<u64>,
-    /// The log probability of the event's first token, where the server tells: `Some(None)` stands for a value
-    /// that is null or no finite number.
-    pub logprob: Option<Option<f64>>,
+    /// The log probability of each of the event's tokens that the server tells: `None` stands for a value that is null or no
+    /// finite number.
+    pub logprobs: Vec<Option<f64>>,
 }
 
 /// What a choice adds. A JSON `null` and an absent key are both `None`; an empty string is `Some("")`.
@@ -99,7 +99,7 @@ impl ChunkChoice {
             delta: delta.map(Delta::read).unwrap_or_default(),
             finish_reason: value.get("finish_reason").and_then(Value::as_str).map(str::to_owned),
             token_ids: value.get("token_ids").and_then(Value::as_array).map(|ids| ids.len() as u64),
-            logprob: value.get("logprobs").and_then(read_logprob),
+            logprobs: value.get("logprobs").map(read_logprobs).unwrap_or_default(),
         }
     }
 }
@@ -126,10 +126,10 @@ fn read_text(value: &Value) -> Option<String> {
     }
 }
 
-/// The first token's logprob in OpenAI's `logprobs.content[0].logprob`.
-fn read_logprob(logprobs: &Value) -> Option<Option<f64>> {
-    let first = logprobs.get("content")?.as_array()?.first()?;
-    Some(first.get("logprob").and_then(Value::as_f64).filter(|value| value.is_finite()))
+/// OpenAI's `logprobs.content[].logprob`.
+fn read_logprobs(logprobs: &Value) -> Vec<Option<f64>> {
+    let tokens = logprobs.get("content").and_then(Value::as_array).into_iter().flatten();
+    tokens.map(|token| token.get("logprob").and_then(Value::as_f64).filter(|value| value.is_finite())).collect()
 }
 
 fn type_name(value: &Value) -> &'static str {
@@ -207,7 +207,7 @@ impl RawChoice {
             },
             finish_reason: self.finish_reason,
             token_ids: self.token_ids.map(|ids| ids.len() as u64),
-            logprob: self.logprobs.as_ref().and_then(read_logprob),
+            logprobs: self.logprobs.as_ref().map(read_logprobs).unwrap_or_default(),
         }
     }
 }
@@ -274,14 +274,14 @@ mod tests {
     fn logprobs_that_are_no_number_are_told_from_absent_ones() {
         let with = |logprob: &str| {
             let json = format!(
-                r#"{{"object":"c","choices":[{{"delta":{{"content":"a"}},"logprobs":{{"content":[{{"logprob":{logprob}}}]}}}}]}}"#
+                r#"{{"object":"c","choices":[{{"delta":{{"content":"a"}},"logprobs":{{"content":[{{"logprob":{logprob}}},{{"logprob":-2}}]}}}}]}}"#
             );
-            chunk(&json).choices[0].logprob
+            chunk(&json).choices[0].logprobs.clone()
         };
-        assert_eq!(with("-0.5"), Some(Some(-0.5)));
-        assert_eq!(with("null"), Some(None));
-        assert_eq!(with("\"NaN\""), Some(None));
-        assert_eq!(chunk(r#"{"object":"c","choices":[{"delta":{},"logprobs":null}]}"#).choices[0].logprob, None);
+        assert_eq!(with("-0.5"), [Some(-0.5), Some(-2.0)]);
+        assert_eq!(with("null"), [None, Some(-2.0)]);
+        assert_eq!(with("\"NaN\""), [None, Some(-2.0)]);
+        assert_eq!(chunk(r#"{"object":"c","choices":[{"delta":{},"logprobs":null}]}"#).choices[0].logprobs, []);
     }
 
     proptest! {

@@ -191,6 +191,20 @@ fn the_image_proof() {
 }
 
 #[test]
+fn a_prompt_that_any_picture_answers_alike_is_followed_by_a_question_about_the_whole() {
+    let mut script = stream(|reply| reply.sees_image = false);
+    script.image = ImageBilling::BySize;
+    let words =
+        format!("--image_path {} --tokenizer {} --prompt Any? --output_len 4 --image-proof", picture(), tokenizer());
+    let (run, records) = image_run(script, &words);
+    let proof = run.expect(0).log().footer.unwrap().image_proof.unwrap();
+    assert_eq!(proof.question.as_deref(), Some("Describe the image."));
+    let asked = |text: &str| records.iter().filter(|record| body(record).to_string().contains(text)).count();
+    // The request before the load and the load's own, then four questions by the prompt and four by the other.
+    assert_eq!((asked("Any?"), asked("Describe the image.")), (6, 4));
+}
+
+#[test]
 fn an_image_that_is_not_billed_as_expected_is_said() {
     let mut script = stream(|_| ());
     script.image = ImageBilling::Fixed(96_721);

@@ -85,11 +85,24 @@ fn proof(proof: &ImageProof, lang: Lang) -> Vec<String> {
             format!("{images} 张图计费 {tokens} 个 token"),
         )
     });
-    let expected =
-        proof.expected.map(|tokens| lang.pick(format!("{tokens} expected"), format!("按预处理设置应为 {tokens}")));
-    let effect = proof.effect.map(|effect| match effect {
-        true => lang.pick("another picture changes the answer", "换一张图答案会变").to_owned(),
-        false => lang.pick("another picture changes nothing", "换一张图没有变化").to_owned(),
+    let around = |expected: u64| {
+        let billed = proof.with_image?.checked_sub(proof.without_image?)?;
+        billed.checked_sub(expected).filter(|around| *around > 0)
+    };
+    let expected = proof.expected.map(|tokens| match around(tokens) {
+        Some(around) => lang.pick(
+            format!("{tokens} expected and {around} around it"),
+            format!("按预处理设置应为 {tokens}，另有 {around} 个在图像前后"),
+        ),
+        None => lang.pick(format!("{tokens} expected"), format!("按预处理设置应为 {tokens}")),
+    });
+    let effect = proof.effect.map(|effect| match (effect, &proof.question) {
+        (true, None) => lang.pick("another picture changes the answer".to_owned(), "换一张图答案会变".to_owned()),
+        (true, Some(question)) => lang.pick(
+            format!("another picture changes the answer to “{question}” (to the prompt it does not)"),
+            format!("换一张图，对“{question}”的答案会变（对本次提示词的答案不变）"),
+        ),
+        (false, _) => lang.pick("another picture changes nothing".to_owned(), "换一张图没有变化".to_owned()),
     });
     [verdict.to_owned()].into_iter().chain(billed).chain(expected).chain(effect).collect()
 }

@@ -49,7 +49,9 @@ fn of_the_run(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>], ou
         match proof.verdict {
             ProofVerdict::Seen => {}
             ProofVerdict::NotSeen => out.push(Caution::ProofNotSeen),
-            ProofVerdict::BilledWithoutEffect => out.push(Caution::ProofWithoutEffect),
+            ProofVerdict::BilledWithoutEffect => {
+                out.push(Caution::ProofWithoutEffect { logprobs: proof.logprob_change.is_some() });
+            }
             ProofVerdict::Unknown => out.push(Caution::ProofUnknown),
             ProofVerdict::UnexpectedSize => out.push(Caution::ProofUnexpectedSize {
                 billed: billed.unwrap_or(0),

@@ -35,11 +35,25 @@ const CPU_SHARE_MAX: f64 = 0.9;
 pub enum ClientState {
     /// The figures are good to the bound.
     Good,
+    /// The client kept up, and yet its figures are good to more than a millisecond only.
+    Imprecise,
     /// The client did not keep up: its figures are partly its own.
     Overloaded,
     /// The records do not tell.
     #[default]
     Unknown,
+}
+
+/// What the larger part of a TTFT's bound is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BoundBy {
+    /// How long writing the request took.
+    Write,
+    /// The first token came in one read with later events, so it may have come any time after the read before.
+    SharedRead,
+    /// Our read came that long after the kernel's time.
+    ReadLag,
 }
 
 /// The verdict, with what it rests on. Times in µs unless named otherwise.
@@ -49,6 +63,9 @@ pub struct ClientVerdict {
     pub state: ClientState,
     /// 99 of 100 TTFTs are wrong by no more than this.
     pub ttft_bound_us: Option<f64>,
+    /// What the larger part of that bound is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ttft_bound_by: Option<BoundBy>,
     /// 99 of 100 TTFTs net of upload are: that the kernel has sent a large body is noticed as late as an event. Only where bodies
     /// were large.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -99,6 +116,11 @@ impl ClientVerdict {
             .collect();
         let events: Vec<f64> = receiving.iter().flatten().flatten().copied().collect();
         let known = |values: &[f64]| p99(values).filter(|_| all_known).map(|bound| bound + UNSEEN_US);
+        let ttft_bound_by = p99(&ttft).filter(|_| all_known).and_then(|bound| {
+            let distance = |number: &usize| (ttft[*number] - bound).abs();
+            let number = (0..ttft.len()).min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
+            Some(bound_by(complete[number], writes[number], ttft[number] - writes[number]))
+        });
         let tokens: usize = complete.iter().map(|line| line.tokens.len()).sum();
         let footer = log.footer.as_ref();
         let cpu_s =
@@ -108,6 +130,7 @@ impl ClientVerdict {
         let mut verdict = Self {
             state: ClientState::Unknown,
             ttft_bound_us: known(&ttft),
+            ttft_bound_by,
             net_of_upload_bound_us: known(&ttft)
                 .zip(read_lag_us_p99)
                 .filter(|_| records().any(|record| record.body_bytes > LARGE_BODY_BYTES))
@@ -144,15 +167,12 @@ impl ClientVerdict {
         }
         match self.ttft_bound_us {
             Some(bound) if bound <= GOOD_US_MAX => ClientState::Good,
-            // Late writes and late reads are the client's; events that came together may be the server's doing.
-            Some(_) if self.was_slow() => ClientState::Overloaded,
-            _ => ClientState::Unknown,
+            // Late reads are the client's; a slow write may be the system's, events that came together the server's doing.
+            Some(_) if self.read_lag_us_p99.is_some_and(|lag| lag > LAG_US_SHARED) => ClientState::Overloaded,
+            Some(_) if !self.works_less_than_it_waits() => ClientState::Overloaded,
+            Some(_) => ClientState::Imprecise,
+            None => ClientState::Unknown,
         }
-    }
-
-    fn was_slow(&self) -> bool {
-        let late_reads = self.read_lag_us_p99.is_some_and(|lag| lag > GOOD_US_MAX);
-        self.write_us_p99.is_some_and(|write| write > GOOD_US_MAX) || late_reads || !self.works_less_than_it_waits()
     }
 
     /// The report's line, with what to do where something can be done.
@@ -177,13 +197,13 @@ impl ClientVerdict {
                     format!("客户端过载：{causes}；请为其留出一个核，或降低速率或并发"),
                 )
             }
-            (ClientState::Unknown, Some(us)) => lang.pick(
-                format!(
-                    "client: figures good to ±{} only: first tokens shared a read with later events, as servers and proxies that batch events make them ({within})",
-                    bound(us)
-                ),
-                format!("客户端：数字误差可达 ±{}：首个 token 与之后的事件在同一次读取中到达，服务端或代理合并事件时如此（{within}）", bound(us)),
-            ),
+            (ClientState::Imprecise, Some(us)) => {
+                let cause = self.why_imprecise(bound, lang);
+                lang.pick(
+                    format!("client: not overloaded, yet TTFT good to ±{} only: {cause} ({within})", bound(us)),
+                    format!("客户端：未过载，但 TTFT 误差可达 ±{}：{cause}（{within}）", bound(us)),
+                )
+            }
             _ => lang
                 .pick(
                     "client: how good the figures are is not known: records lack the kernel's times or the time that sending took",
@@ -199,6 +219,24 @@ impl ClientVerdict {
             ));
         }
         text
+    }
+
+    fn why_imprecise(&self, bound: impl Fn(f64) -> String, lang: Lang) -> String {
+        match self.ttft_bound_by {
+            Some(BoundBy::Write) => {
+                let (longest, taken) =
+                    (bound(self.write_us_p99.unwrap_or_default()), self.involuntary_switches.unwrap_or_default());
+                lang.pick(
+                    format!("handing a request to the system took {longest} (P99), its core taken away {taken} times"),
+                    format!("把请求交给系统用了 {longest}（P99），核被抢占 {taken} 次"),
+                )
+            }
+            Some(BoundBy::ReadLag) => lang.pick("reads came late", "读取较迟").into(),
+            Some(BoundBy::SharedRead) | None => lang.pick(
+                "first tokens shared a read with later events, as fast servers and proxies that batch events make them",
+                "首个 token 与之后的事件在同一次读取中到达，服务端很快或代理合并事件时如此",
+            ).into(),
+        }
     }
 
     fn causes(&self, bound: Option<String>, lang: Lang) -> Vec<String> {
@@ -227,6 +265,16 @@ fn us(ns: u64) -> f64 {
 
 fn lag_us(event: &crate::event::EventStamp) -> Option<f64> {
     event.kernel_ns.map(|kernel_ns| us(event.user_ns.saturating_sub(kernel_ns)))
+}
+
+/// What the larger part of a request's TTFT bound is: of its write and of what receiving adds, both in µs.
+fn bound_by(line: &Timeline<'_>, write_us: f64, receiving_us: f64) -> BoundBy {
+    if write_us >= receiving_us {
+        return BoundBy::Write;
+    }
+    let first = line.record.events.iter().find(|event| event.kind.is_token());
+    let lag_us = if line.by_kernel { None } else { first.and_then(lag_us) };
+    if lag_us.is_some_and(|lag| 2.0 * lag >= receiving_us) { BoundBy::ReadLag } else { BoundBy::SharedRead }
 }
 
 /// How early each token event may really have come, µs; `None` where the records do not tell.

@@ -134,13 +134,15 @@ fn what_a_proof_says() {
             expected: Some(1131),
             images: 1,
             effect: None,
+            logprob_change: (with_image == Some(1145)).then_some(0.0),
+            question: None,
         });
         let about_proof = |caution: &Caution| serde_json::to_string(caution).unwrap().contains("\"proof_");
         cautions(&log).into_iter().filter(about_proof).collect::<Vec<_>>()
     };
     assert_eq!(of(ProofVerdict::Seen, Some(1145)), []);
     assert_eq!(of(ProofVerdict::NotSeen, Some(11)), [Caution::ProofNotSeen]);
-    assert_eq!(of(ProofVerdict::BilledWithoutEffect, Some(1145)), [Caution::ProofWithoutEffect]);
+    assert_eq!(of(ProofVerdict::BilledWithoutEffect, Some(1145)), [Caution::ProofWithoutEffect { logprobs: true }]);
     assert_eq!(of(ProofVerdict::Unknown, None), [Caution::ProofUnknown]);
     let smaller = Caution::ProofUnexpectedSize { billed: 258, expected: 1131 };
     assert_eq!(of(ProofVerdict::UnexpectedSize, Some(269)), [smaller]);

@@ -1,7 +1,7 @@
 //! What the client says of its own figures: arithmetic over hand-written records.
 
 use crate::build::{MS, by_own_reads, log, request};
-use measure::{ClientState, Footer, Lang, RequestRecord, RunLog, RunSummary, Summarise};
+use measure::{BoundBy, ClientState, Footer, Lang, RequestRecord, RunLog, RunSummary, Summarise};
 
 /// A request whose writes took so many µs and whose token events the kernel had so many µs before we read them.
 fn seen(write_us: u64, lag_us: u64, events: &str) -> RequestRecord {
@@ -52,11 +52,16 @@ fn our_own_reads_are_late_by_what_the_kernel_says() {
 #[test]
 fn a_first_token_that_shares_its_read_may_have_come_after_the_read_before() {
     let client = verdict(&log(vec![seen(0, 0, "r90 t100 t100 t140 d141")]), &Summarise::default());
-    assert_eq!((client.state, client.ttft_bound_us), (ClientState::Unknown, Some(10_010.0)));
+    assert_eq!((client.state, client.ttft_bound_us), (ClientState::Imprecise, Some(10_010.0)));
     // With nothing before it, after the request was out.
     let client = verdict(&log(vec![seen(0, 0, "t100 t100 t140 d141")]), &Summarise::default());
     assert_eq!(client.ttft_bound_us, Some(100_010.0));
-    assert!(client.text(Lang::En).contains("±100.0 ms only"), "{}", client.text(Lang::En));
+    assert_eq!(client.ttft_bound_by, Some(BoundBy::SharedRead));
+    assert!(
+        client.text(Lang::En).contains("not overloaded, yet TTFT good to ±100.0 ms only: first tokens shared a read"),
+        "{}",
+        client.text(Lang::En)
+    );
 }
 
 #[test]
@@ -66,10 +71,29 @@ fn a_role_event_with_the_first_token_costs_nothing() {
 }
 
 #[test]
-fn slow_writes_and_late_sends_are_the_clients_fault() {
+fn a_slow_write_is_named_and_no_overload() {
     let client = verdict(&log(vec![seen(2000, 0, PLAIN)]), &Summarise::default());
-    assert_eq!(client.state, ClientState::Overloaded);
-    assert!(client.text(Lang::En).contains("TTFT good to ±2.0 ms only"), "{}", client.text(Lang::En));
+    assert_eq!((client.state, client.ttft_bound_by), (ClientState::Imprecise, Some(BoundBy::Write)));
+    assert!(
+        client.text(Lang::En).starts_with(
+            "client: not overloaded, yet TTFT good to ±2.0 ms only: handing a request to the system took 2.0 ms (P99)"
+        ),
+        "{}",
+        client.text(Lang::En)
+    );
+}
+
+#[test]
+fn a_late_read_bounds_our_own_times() {
+    let client = verdict(&log(vec![seen(30, 900, "r99 t100 t120 t140 d141")]), &by_own_reads());
+    assert_eq!((client.state, client.ttft_bound_by), (ClientState::Good, Some(BoundBy::ReadLag)));
+    // The lag is a small part of what a shared read leaves open.
+    let client = verdict(&log(vec![seen(30, 900, "r90 t100 t100 t140 d141")]), &by_own_reads());
+    assert_eq!((client.state, client.ttft_bound_by), (ClientState::Imprecise, Some(BoundBy::SharedRead)));
+}
+
+#[test]
+fn late_sends_are_the_clients_fault() {
     let mut late = seen(5, 0, PLAIN);
     (late.intended_ns, late.admitted_ns) = (0, Some(0));
     late.sent_ns = Some(6 * MS);

@@ -145,7 +145,7 @@ fn the_head_names_the_run_the_server_and_the_machines() {
             "card: B200, driver 580.1",
             "client machine: linux x86_64, EPYC, 2 cores",
             "figures: standard definitions, the kernel's receive times in 2 of 2 requests",
-            "image proof: SEEN, 1134 tokens billed for 1 image, 1131 expected, another picture changes the answer",
+            "image proof: SEEN, 1134 tokens billed for 1 image, 1131 expected and 3 around it, another picture changes the answer",
         ]
     );
     assert_eq!(
@@ -156,7 +156,7 @@ fn the_head_names_the_run_the_server_and_the_machines() {
             "加速卡：B200，驱动 580.1",
             "客户端机器：linux x86_64，EPYC，2 核",
             "数字：标准定义，2 个请求中 2 个采用内核接收时间",
-            "图像验证：已看到图像，1 张图计费 1134 个 token，按预处理设置应为 1131，换一张图答案会变",
+            "图像验证：已看到图像，1 张图计费 1134 个 token，按预处理设置应为 1131，另有 3 个在图像前后，换一张图答案会变",
         ]
     );
     let json = serde_json::to_value(&summary).unwrap();

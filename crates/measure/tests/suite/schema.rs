@@ -71,7 +71,7 @@ fn rich_request() -> RequestRecord {
     record.events[2].kernel_ns = None;
     let usage = record.usage.as_mut().unwrap();
     (usage.cached, usage.reasoning) = (Some(16), Some(2));
-    (record.retokenised, record.first_logprob) = (Some(4), Some(-0.25));
+    (record.retokenised, record.logprobs) = (Some(4), vec![-0.25, -1.5]);
     (record.text, record.reasoning) = (Some("答".into()), Some("嗯".into()));
     record.text_sha256 = Some("00".repeat(32));
     record.degenerate = Some(Degenerate::Repeats("!!!!".into()));
@@ -110,6 +110,8 @@ fn rich_footer() -> Footer {
             expected: Some(1131),
             images: 1,
             effect: Some(true),
+            logprob_change: Some(0.5),
+            question: Some("Describe the image.".into()),
         }),
         wall_clock_step_ns: Some(-7),
         server_times: vec![measure::ServerTime { name: "a:b_seconds".into(), n: 4, mean_ns: 5 }],
