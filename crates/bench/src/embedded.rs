@@ -4,6 +4,7 @@
 use crate::cli::RunArgs;
 use crate::own_server::OwnServer;
 use crate::session::Failure;
+use crate::stop::{StopSignal, stop_status};
 use measure::Lang;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -40,17 +41,17 @@ pub fn prepare(args: &RunArgs, lang: Lang) -> Result<(RunArgs, PathBuf), Failure
 /// Starts the server and says what runs; the arguments with its address. It ends when it is dropped.
 ///
 /// # Errors
-/// [`Failure`], with what the server said.
-pub fn start(mut args: RunArgs, model: &Path, lang: Lang) -> Result<(RunArgs, OwnServer), Failure> {
+/// [`Failure`], with what the server said, or because the run was stopped.
+pub fn start(mut args: RunArgs, model: &Path, stop: &StopSignal, lang: Lang) -> Result<(RunArgs, OwnServer), Failure> {
     let name = name(model);
     let failed = |why: String| Failure {
-        status: 1,
+        status: stop.cause().map_or(1, stop_status),
         text: lang.pick(format!("--embedded: {why}"), format!("--embedded：{why}")),
     };
     let mut command = OwnServer::command(["--model".as_ref(), model.as_os_str()]).map_err(failed)?;
     command.args(["--served-model-name", &name]);
     let child = command.spawn().map_err(|error| failed(error.to_string()))?;
-    let server = OwnServer::of(child, LOAD_LIMIT).map_err(failed)?;
+    let server = OwnServer::of(child, LOAD_LIMIT, Some(stop)).map_err(failed)?;
     let text = lang.pick(
         format!("embedded server: {} on this machine's CPU, {}", model.display(), server.url()),
         format!("内置服务端：{}，使用本机 CPU，{}", model.display(), server.url()),

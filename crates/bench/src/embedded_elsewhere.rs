@@ -2,6 +2,7 @@
 
 use crate::cli::RunArgs;
 use crate::session::Failure;
+use crate::stop::StopSignal;
 use measure::Lang;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,6 @@ pub fn prepare(_: &RunArgs, lang: Lang) -> Result<(RunArgs, PathBuf), Failure> {
 ///
 /// # Errors
 /// Always: [`Failure`].
-pub fn start(args: RunArgs, _: &Path, lang: Lang) -> Result<(RunArgs, ()), Failure> {
+pub fn start(args: RunArgs, _: &Path, _: &StopSignal, lang: Lang) -> Result<(RunArgs, ()), Failure> {
     prepare(&args, lang).map(|(args, _)| (args, ()))
 }

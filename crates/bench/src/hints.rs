@@ -15,6 +15,8 @@ pub struct Known<'a> {
     pub models: &'a [String],
     /// The proxy on the way, without its credentials.
     pub proxy: Option<String>,
+    /// Whether the server answered a request of this run.
+    pub has_answered: bool,
     /// The user's language.
     pub lang: Lang,
 }
@@ -24,6 +26,13 @@ pub struct Known<'a> {
 pub fn hint(record: &RequestRecord, known: &Known<'_>) -> Option<String> {
     let lang = known.lang;
     match &record.outcome {
+        Outcome::ConnectFailed { .. } if known.has_answered => Some(lang.pick(
+            format!(
+                "{} answered before in this run: the server has ended or been cut off since; its log tells why",
+                known.plan.url
+            ),
+            format!("{} 在本次运行中曾经应答：服务端此后已退出或断开，原因见其日志", known.plan.url),
+        )),
         Outcome::ConnectFailed { .. } => Some(no_connection(known.proxy.as_deref(), &known.plan.url, lang)),
         Outcome::TimedOut { .. } => Some(lang.pick(
             "limits: --first-token-timeout, --idle-timeout, --total-timeout".into(),
@@ -216,11 +225,26 @@ mod tests {
         record.outcome = Outcome::ServerError { message: message.into() };
         for lang in [Lang::En, Lang::Zh] {
             let models = ["a".into(), "b".into()];
-            let known = Known { plan: &plan, models: &models, proxy: proxy.map(str::to_owned), lang };
+            let proxy = proxy.map(str::to_owned);
+            let known = Known { plan: &plan, models: &models, proxy, has_answered: false, lang };
             let text = hint(&record, &known).unwrap_or_default();
             assert!(text.contains(part), "{status} {message}: {text:?} lacks {part:?}");
             assert_eq!(text.is_empty(), part.is_empty(), "{status} {message}: {text:?}");
         }
+    }
+
+    #[test]
+    fn a_server_that_answered_before_was_up() {
+        let (plan, _) =
+            Plan::new(&crate::cli::parse(["vlm-benchmark".into(), "--no-image".into()], Lang::En).unwrap().run)
+                .unwrap();
+        let mut record = RequestRecord::planned(0, Phase::Measured);
+        record.outcome = Outcome::ConnectFailed { message: "refused".into() };
+        let text = |has_answered: bool| {
+            hint(&record, &Known { plan: &plan, models: &[], proxy: None, has_answered, lang: Lang::En }).unwrap()
+        };
+        assert!(text(false).contains("is the server up"));
+        assert!(text(true).contains("answered before in this run"));
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn run(args: &RunArgs, lang: Lang) -> Result<u8, Failure> {
     let Some(model) = model else { return session::run(plan, access, &output, stop, lang) };
     // What is wrong with files is said before a server is started.
     session::check_files(&plan, lang)?;
-    let (located, _server) = embedded::start(prepared, &model, lang)?;
+    let (located, _server) = embedded::start(prepared, &model, &stop, lang)?;
     let (plan, access) = planned(&located)?;
     session::run(plan, access, &output, stop, lang)
 }

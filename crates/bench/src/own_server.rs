@@ -2,12 +2,13 @@
 //! inside the client would spoil the client's figures. It ends with its standard input, so it is gone whatever happens to
 //! the client. It must not know what is asked of it.
 
+use crate::stop::StopSignal;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 pub const SUBCOMMAND: &str = "server";
 /// A server that has been told to end and does not is ended.
 const END_LIMIT: Duration = Duration::from_secs(300);
+/// So late it is seen that the run is to stop while the server loads.
+const STOP_CHECK: Duration = Duration::from_millis(50);
 
 /// The server. It is stopped when this goes.
 pub struct OwnServer {
@@ -41,12 +44,12 @@ impl OwnServer {
     /// Takes over what that command started, and waits until it listens.
     ///
     /// # Errors
-    /// In words: it ended, with what it said, or it does not listen within the limit.
-    pub fn of(mut child: Child, limit: Duration) -> Result<Self, String> {
+    /// In words: it ended, with what it said, or it does not listen within the limit or before the run is stopped.
+    pub fn of(mut child: Child, limit: Duration, stop: Option<&StopSignal>) -> Result<Self, String> {
         let stdin = child.stdin.take();
         let mut server = Self { child, url: String::new(), _stdin: stdin };
         let talk = server.child.stderr.take().ok_or("the server has no stderr")?;
-        server.url = listening(talk, limit)?;
+        server.url = listening(talk, limit, stop)?;
         Ok(server)
     }
 
@@ -103,7 +106,7 @@ pub fn wait(child: &mut Child, who: &str, limit: Duration) -> Result<(), String>
 }
 
 /// Reads the server's talk until it says where it listens. What it says later is read and dropped: a full pipe would stop it.
-fn listening(talk: std::process::ChildStderr, limit: Duration) -> Result<String, String> {
+fn listening(talk: ChildStderr, limit: Duration, stop: Option<&StopSignal>) -> Result<String, String> {
     let (tell, told) = channel();
     std::thread::spawn(move || {
         let mut reader = BufReader::new(talk);
@@ -125,10 +128,19 @@ fn listening(talk: std::process::ChildStderr, limit: Duration) -> Result<String,
             said.push_str(&line);
         }
     });
-    match told.recv_timeout(limit) {
-        Ok(said) => said,
-        Err(RecvTimeoutError::Timeout) => Err(format!("the server did not listen within {} s", limit.as_secs())),
-        Err(RecvTimeoutError::Disconnected) => Err("the server's talk cannot be read".into()),
+    let start = Instant::now();
+    loop {
+        match told.recv_timeout(STOP_CHECK) {
+            Ok(said) => return said,
+            Err(RecvTimeoutError::Disconnected) => return Err("the server's talk cannot be read".into()),
+            Err(RecvTimeoutError::Timeout) if stop.is_some_and(|stop| stop.cause().is_some()) => {
+                return Err("the run was stopped before its server listened".into());
+            }
+            Err(RecvTimeoutError::Timeout) if start.elapsed() > limit => {
+                return Err(format!("the server did not listen within {} s", limit.as_secs()));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
     }
 }
 

@@ -86,7 +86,6 @@ mod proving;
 mod records;
 mod rounds;
 
-use finish::stop_status;
 pub use prepare::check_files;
 use records::Records;
 
@@ -123,10 +122,10 @@ impl Session {
         self.view.lang()
     }
 
-    /// What hints may draw on.
-    fn known(&self) -> hints::Known<'_> {
+    /// What hints may draw on. `has_answered`: whether the server answered a request of this run.
+    fn known(&self, has_answered: bool) -> hints::Known<'_> {
         let proxy = self.reach.target.proxy_name();
-        hints::Known { plan: &self.plan, models: &self.models, proxy, lang: self.lang() }
+        hints::Known { plan: &self.plan, models: &self.models, proxy, has_answered, lang: self.lang() }
     }
 
     /// The request before the load: its answer is the accuracy run's. One for each image of a folder.
@@ -147,7 +146,7 @@ impl Session {
             let cause = record.map(|record| record.outcome.cause()).unwrap_or_default();
             let words = record.map(|record| hints::cause(&record.outcome, self.lang())).unwrap_or_default();
             let name = record.map(|record| record.outcome.name()).unwrap_or_default();
-            let hint = record.and_then(|record| hints::hint(record, &self.known()));
+            let hint = record.and_then(|record| hints::hint(record, &self.known(self.records.any_complete())));
             self.end_early(&cause);
             let text = self.lang().pick(
                 format!("the first request failed ({name}): {words}"),

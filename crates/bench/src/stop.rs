@@ -48,6 +48,12 @@ impl StopSignal {
     }
 }
 
+/// The exit status of a run that this cause ended.
+#[must_use]
+pub fn stop_status(cause: &str) -> u8 {
+    if cause == "SIGTERM" { 143 } else { 130 }
+}
+
 /// Catches SIGINT and SIGTERM from now on. Call it before any other thread starts: threads inherit the mask. A second
 /// signal ends the process at once; what was measured is on disk by then.
 ///

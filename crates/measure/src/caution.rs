@@ -69,7 +69,8 @@ impl Caution {
 
     fn english(&self) -> String {
         match self {
-            Self::Incomplete { by: Some(by), planned, ended } => format!("INCOMPLETE: the run was stopped by {by} after {ended} of {planned} requests; the figures are those of the requests that ended"),
+            Self::Incomplete { by: Some(by), planned, ended: 0 } => format!("INCOMPLETE: the run was stopped by {by} before any request had ended ({planned} planned): there are no figures"),
+            Self::Incomplete { by: Some(by), planned, ended } => format!("INCOMPLETE: the run was stopped by {by} after {ended} of {planned} requests; the figures are those of the requests that completed, and rates count only their tokens over the whole time"),
             Self::Incomplete { by: None, planned, ended } => format!("INCOMPLETE: the log has no end (a crash, kill -9, or the run is still going on): {ended} of {planned} requests are in it; the figures are theirs"),
             Self::Survivors { complete, failed } => format!("{failed} of {} requests failed: the figures are those of the {complete} that completed; look at their causes before comparing", complete + failed),
             Self::FewRequests { n } => format!("n = {n}: mean, median and P99 of {n} request{} say little about the next one; use --num-prompts for more", if *n == 1 { "" } else { "s" }),
@@ -108,7 +109,8 @@ impl Caution {
     fn chinese(&self) -> String {
         match self {
             Self::Incomplete { by: None, planned, ended } => format!("未完成：日志没有结尾（崩溃、kill -9，或测试仍在进行）：计划 {planned} 个请求，日志中只有 {ended} 个；以下数字仅代表这些请求"),
-            Self::Incomplete { by: Some(by), planned, ended } => format!("未完成：测试被 {by} 中止，计划 {planned} 个请求只结束了 {ended} 个；以下数字仅代表已结束的请求"),
+            Self::Incomplete { by: Some(by), planned, ended: 0 } => format!("未完成：测试被 {by} 中止，计划 {planned} 个请求，没有一个结束，因此没有数字"),
+            Self::Incomplete { by: Some(by), planned, ended } => format!("未完成：测试被 {by} 中止，计划 {planned} 个请求只结束了 {ended} 个；以下数字仅代表已完成的请求，速率只按其 token 除以全部时间计算"),
             Self::Survivors { complete, failed } => format!("{} 个请求中有 {failed} 个失败：数字只代表成功的 {complete} 个；比较之前请先看失败原因", complete + failed),
             Self::FewRequests { n } => format!("n = {n}：{n} 个请求的均值、中位数和 P99 说明不了什么；用 --num-prompts 增加请求数"),
             Self::WarmCache(cache) => cache.chinese(),

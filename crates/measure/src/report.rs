@@ -15,13 +15,15 @@ pub fn report(log: &RunLog, summary: &RunSummary, lang: Lang) -> String {
     let mut out = String::new();
     head::head(&mut out, summary, lang);
     outcomes(&mut out, summary, lang);
-    figures(&mut out, summary, lang);
-    server_times(&mut out, summary, lang);
-    rates(&mut out, summary, lang);
-    limits(&mut out, summary, lang);
-    tokens::token_counts(&mut out, summary, lang);
-    tokens::image_tokens(&mut out, log, lang);
     if summary.counts.complete > 0 {
+        figures(&mut out, summary, lang);
+        server_times(&mut out, summary, lang);
+        rates(&mut out, summary, lang);
+    }
+    limits(&mut out, summary, lang);
+    if summary.counts.complete > 0 {
+        tokens::token_counts(&mut out, summary, lang);
+        tokens::image_tokens(&mut out, log, lang);
         line(&mut out, &summary.client.text(lang));
     }
     for caution in &summary.cautions {
@@ -106,20 +108,40 @@ fn figures(out: &mut String, summary: &RunSummary, lang: Lang) {
         head[6]
     );
     for metric in METRICS {
-        let Some(figure) = summary.metric(metric.name) else { continue };
+        let Some(figure) = summary.metric(metric.name).filter(|figure| !repeats_another(figure, summary)) else {
+            continue;
+        };
         let _ = writeln!(out, "{} {}", pad(metric.title(lang), width), row(figure));
     }
 }
 
-fn row(figure: &MetricSummary) -> String {
-    let interval = figure.mean.interval.map_or_else(|| "-".into(), |i| format!("[{:.3}, {:.3}]", i.low, i.high));
-    format!(
-        "{:>6} {:>10.3} {:>21} {:>10.3} {:>10.3} {:>10.3} {:>10.3}",
-        figure.n, figure.mean.value, interval, figure.median.value, figure.p90.value, figure.p99.value, figure.max
-    )
+/// Rows that say something of their own only where they differ from another: with role events, with reasoning, under a cap.
+const REPEATS: [(&str, &str); 3] =
+    [("first_event_ms", "ttft_ms"), ("first_answer_ms", "ttft_ms"), ("queue_wait_ms", "send_lateness_ms")];
+
+fn repeats_another(figure: &MetricSummary, summary: &RunSummary) -> bool {
+    let other = REPEATS.iter().find(|(name, _)| *name == figure.name).and_then(|(_, other)| summary.metric(other));
+    other.is_some_and(|other| MetricSummary { name: figure.name.clone(), ..other.clone() } == *figure)
 }
 
-/// The server's own view beside the client's: its TTFT holds neither the network nor the upload.
+/// One value is its own mean, median and maximum: it is shown once.
+fn row(figure: &MetricSummary) -> String {
+    let rest = match figure.n {
+        1 => ["-", "-", "-", "-", "-"].map(str::to_owned),
+        _ => [
+            figure.mean.interval.map_or_else(|| "-".into(), |i| format!("[{:.3}, {:.3}]", i.low, i.high)),
+            format!("{:.3}", figure.median.value),
+            format!("{:.3}", figure.p90.value),
+            format!("{:.3}", figure.p99.value),
+            format!("{:.3}", figure.max),
+        ],
+    };
+    let [interval, median, p90, p99, max] = rest;
+    let (n, mean) = (figure.n, figure.mean.value);
+    format!("{n:>6} {mean:>10.3} {interval:>21} {median:>10} {p90:>10} {p99:>10} {max:>10}")
+}
+
+/// The server's own view beside the client's: its TTFT holds neither the network nor the upload, nor reading the picture.
 fn server_times(out: &mut String, summary: &RunSummary, lang: Lang) {
     let ends = [
         (ServerTime::TTFT, "TTFT"),
@@ -146,7 +168,10 @@ fn server_times(out: &mut String, summary: &RunSummary, lang: Lang) {
             out,
             &format!(
                 "{}{}{others}",
-                lang.pick("the server's own means, ms: ", "服务端自己的平均值，毫秒："),
+                lang.pick(
+                    "the server's own means from when its engine had a request, ms: ",
+                    "服务端自引擎收到请求起的平均值，毫秒："
+                ),
                 parts.join(", ")
             ),
         );
@@ -184,32 +209,28 @@ fn rates(out: &mut String, summary: &RunSummary, lang: Lang) {
     if let Some(spread) = summary.burst_spread_ms {
         line(
             out,
-            &lang.pick(format!("burst: sent within {spread:.3} ms"), format!("突发：在 {spread:.3} ms 内全部发出")),
+            &lang.pick(
+                format!("first burst: sent within {spread:.3} ms"),
+                format!("首次突发：在 {spread:.3} ms 内全部发出"),
+            ),
         );
     }
 }
 
 /// What came of the limits that were given, kept ones too: that a limit was looked at is to be seen.
 fn limits(out: &mut String, summary: &RunSummary, lang: Lang) {
-    let known =
-        |value: Option<f64>, digits: usize| value.map_or_else(|| "n/a".into(), |value| format!("{value:.digits$}"));
     if let Some(goodput) = &summary.goodput {
         let limits: Vec<String> =
             goodput.limits.iter().map(|limit| format!("{} ≤ {}", limit.metric, limit.max)).collect();
-        line(
-            out,
-            &format!(
-                "goodput: {} req/s ({} {}; {})",
-                known(goodput.requests_per_s, 2),
-                goodput.good,
-                lang.pick("requests", "个请求"),
-                limits.join(", ")
-            ),
-        );
+        let rate = goodput.requests_per_s.map_or_else(|| "n/a".into(), |rate| format!("{rate:.2}"));
+        let requests = lang.pick(if goodput.good == 1 { "request" } else { "requests" }, "个请求");
+        line(out, &format!("goodput: {rate} req/s ({} {requests}; {})", goodput.good, limits.join(", ")));
     }
     for limit in &summary.slo {
-        let (figure, value, max) =
-            (format!("{} {}", limit.metric, limit.statistic.name()), known(limit.value, 3), limit.max);
+        let figure = format!("{} {}", limit.metric, limit.statistic.name());
+        let unit = if limit.metric.ends_with("_ms") { " ms" } else { "" };
+        let value = limit.value.map_or_else(|| "n/a".into(), |value| format!("{value:.3}{unit}"));
+        let max = format!("{}{unit}", limit.max);
         let text = match limit.kept {
             true => lang.pick(
                 format!("limit kept: {figure} is {value}, at most {max} was allowed"),

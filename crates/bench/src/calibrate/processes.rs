@@ -120,7 +120,7 @@ pub(super) fn server(case: &Case, cores: &Cores, folder: &Scratch) -> Result<Own
     // A spinning server keeps its times, if the client has a core elsewhere.
     command.args(cores.apart().then_some("--spin"));
     let child = cores.spawn(&mut command, cores.server.as_ref()).map_err(|error| error.to_string())?;
-    OwnServer::of(child, START_LIMIT)
+    OwnServer::of(child, START_LIMIT, None)
 }
 
 /// Runs the client of one case to its end.

@@ -4,6 +4,7 @@ use super::subcommands::{CalibrateArgs, ParseLogArgs, ReportArgs, ServerArgs};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use measure::{Clock, Definitions, Detail, Lang};
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 /// Measure how fast and how right a vision-language model is served: the accuracy run, the performance run and load
@@ -61,7 +62,7 @@ pub struct RunArgs {
     #[arg(long, conflicts_with_all = ["image_dir", "synthetic_image"], help_heading = "Images")]
     pub no_image: bool,
     /// How many images of --image_dir or --synthetic-image one request holds
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Images")]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u32>(1..=1000), help_heading = "Images")]
     pub images_per_request: u32,
     /// Images before the text
     #[arg(long, overrides_with = "text_first", help_heading = "Images")]
@@ -76,7 +77,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "URL", required_if_eq("image_as", "url"), help_heading = "Images")]
     pub image_url_prefix: Option<String>,
     /// Largest image file accepted, bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Images")]
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = whole::<u64>(1..=u64::MAX), help_heading = "Images")]
     pub max_image_bytes: u64,
     /// Scale images to this size and re-encode them as PNG; without it bytes are sent untouched
     #[arg(long, value_name = "WxH", help_heading = "Images")]
@@ -95,7 +96,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "prompt", help_heading = "Prompt and model")]
     pub prompts: Option<PathBuf>,
     /// Made-up prompts of exactly this many tokens, each different (needs a tokenizer)
-    #[arg(long, value_name = "TOKENS", conflicts_with_all = ["prompt", "prompts"], value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Prompt and model")]
+    #[arg(long, value_name = "TOKENS", conflicts_with_all = ["prompt", "prompts"], value_parser = whole::<u32>(1..=1_000_000), help_heading = "Prompt and model")]
     pub synthetic_prompt_tokens: Option<u32>,
     /// Folder of the model (its tokenizer), and the model's name in requests unless --served-model-name is given; empty:
     /// the one the server has
@@ -108,7 +109,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FOLDER|ID", help_heading = "Prompt and model")]
     pub tokenizer: Option<String>,
     /// Most tokens of an answer
-    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=10_000_000), help_heading = "Prompt and model")]
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = whole::<u64>(1..=10_000_000), help_heading = "Prompt and model")]
     pub output_len: u64,
     /// Always generate --output_len tokens; the answer is not printed then
     #[arg(long, help_heading = "Prompt and model")]
@@ -130,7 +131,7 @@ pub struct RunArgs {
     #[arg(long, default_value = "127.0.0.1", help_heading = "Server")]
     pub host: String,
     /// Server's port
-    #[arg(long, default_value_t = 8000, help_heading = "Server")]
+    #[arg(long, default_value_t = 8000, value_parser = whole::<u16>(1..=65_535), help_heading = "Server")]
     pub port: u16,
     /// Server's URL, instead of host and port; a path in it is kept
     #[arg(long, value_name = "URL", conflicts_with_all = ["host", "port"], help_heading = "Server")]
@@ -161,13 +162,13 @@ pub struct RunArgs {
     pub profile: bool,
 
     /// Requests in flight at once, 1 unless given; without --num-prompts also how many are sent
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Load")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=100_000), help_heading = "Load")]
     pub batch_size: Option<u32>,
     /// Requests in all
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000), help_heading = "Load")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=10_000_000), help_heading = "Load")]
     pub num_prompts: Option<u64>,
     /// Most requests in flight; with --request-rate there is no cap without it
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Load")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=100_000), help_heading = "Load")]
     pub max_concurrency: Option<u32>,
     /// Send at this rate (requests per second) whatever the server does; inf: all at once
     #[arg(long, value_name = "PER_S", help_heading = "Load")]
@@ -183,19 +184,19 @@ pub struct RunArgs {
     pub over_cap: OverCap,
     /// Threads that send and receive, each with its part of the requests; one is enough for tens of thousands of events a
     /// second
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256), help_heading = "Load")]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u32>(1..=256), help_heading = "Load")]
     pub threads: u32,
     /// Stop sending after this many seconds (also 90s, 5m, 2h)
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Load")]
     pub duration: Option<f64>,
     /// Rounds before the measured ones, outside every figure
-    #[arg(long, value_name = "ROUNDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000), help_heading = "Load")]
+    #[arg(long, value_name = "ROUNDS", default_value_t = 0, value_parser = whole::<u32>(0..=10_000), help_heading = "Load")]
     pub warmup: u32,
     /// Measured rounds, pooled into one block
-    #[arg(long, value_name = "ROUNDS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = "Load")]
+    #[arg(long, value_name = "ROUNDS", default_value_t = 1, value_parser = whole::<u32>(1..=10_000), help_heading = "Load")]
     pub num_rounds: u32,
     /// Seed of shuffling, arrivals and everything made up
-    #[arg(long, default_value_t = 0, help_heading = "Load")]
+    #[arg(long, default_value_t = 0, value_parser = whole::<u64>(0..=u64::MAX), help_heading = "Load")]
     pub seed: u64,
 
     /// Seconds until a connection is open
@@ -263,6 +264,19 @@ pub struct RunArgs {
 fn any_path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
     use clap::builder::{OsStringValueParser, TypedValueParser};
     OsStringValueParser::new().map(PathBuf::from)
+}
+
+/// A whole number within bounds.
+pub(super) fn whole<T: TryFrom<u64>>(
+    range: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |given| {
+        let number = given.parse::<u64>().ok().filter(|number| range.contains(number));
+        number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| match (range.start(), range.end()) {
+            (least, &u64::MAX) => format!("a whole number of at least {least} is expected"),
+            (least, most) => format!("a whole number from {least} to {most} is expected"),
+        })
+    }
 }
 
 /// Seconds, or a number with its unit.

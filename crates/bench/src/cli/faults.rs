@@ -65,6 +65,8 @@ mod tests {
         check("--batchsize 4", &["--batchsize", "是否想用 --batch-size"]);
         check("--port x", &["--port", "\"x\""]);
         check("--batch_size 0", &["--batch-size", "\"0\""]);
+        check("--batch_size -3", &["--batch-size", "\"-3\"", "1 to 100000"]);
+        check("--seed -1", &["\"-1\"", "at least 0"]);
         check("--image-as disk", &["--image-as", "base64"]);
         check("--prompt a --prompts b", &["--prompt", "不能与"]);
         check("parse-log", &["缺少", "LOGS"]);

@@ -10,10 +10,20 @@ use std::ffi::OsString;
 /// The command with its help in one language.
 #[must_use]
 pub fn command(lang: Lang) -> clap::Command {
+    // A negative number is a value, so that what is said is that it is out of bounds.
+    let command = with_negative_numbers(Cli::command());
     match lang {
-        Lang::En => Cli::command(),
-        Lang::Zh => chinese::translate(Cli::command()),
+        Lang::En => command,
+        Lang::Zh => chinese::translate(command),
     }
+}
+
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let can_be = arg.get_action().takes_values() && !arg.is_allow_hyphen_values_set();
+        arg.allow_negative_numbers(can_be)
+    });
+    command.mut_subcommands(with_negative_numbers)
 }
 
 /// Reads a command line in which `--batch_size` and `--batch-size` are the same flag.

@@ -1,6 +1,6 @@
 //! Flags of the sub-commands.
 
-use super::args::{ClockArg, DefinitionsArg};
+use super::args::{ClockArg, DefinitionsArg, whole};
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -52,16 +52,16 @@ pub struct ParseLogArgs {
 #[derive(Debug, Clone, Args)]
 pub struct CalibrateArgs {
     /// Streams at once, one case for each number; without it the usual cases, about a minute
-    #[arg(long, value_name = "N", num_args = 1.., value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    #[arg(long, value_name = "N", num_args = 1.., value_delimiter = ',', value_parser = whole::<u32>(1..=50_000))]
     pub streams: Vec<u32>,
     /// Between two events of a stream, ms; 0: back to back
     #[arg(long, value_name = "MS", value_parser = interval)]
     pub interval_ms: Option<f64>,
     /// Token events of a stream
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u64).range(2..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = whole::<u64>(2..=1_000_000))]
     pub tokens: u64,
     /// Pad each event to this many bytes
-    #[arg(long, value_name = "BYTES", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_048_576))]
+    #[arg(long, value_name = "BYTES", value_parser = whole::<usize>(1..=1_048_576))]
     pub event_bytes: Option<usize>,
     /// Put an image of about this many MB into every request
     #[arg(long, value_name = "MB", value_parser = megabytes)]

@@ -3,6 +3,7 @@
 use super::{Session, print_out};
 use crate::counting::Counter;
 use crate::hints;
+use crate::stop::stop_status;
 use crate::store::Store;
 use crate::usage;
 use measure::{ClientState, Footer, Lang, Outcome, Phase, RequestRecord, RunLog, RunSummary, Summarise};
@@ -61,12 +62,7 @@ impl Session {
         let summary = RunSummary::of(&log, &how);
         print_out(&measure::block(&summary));
         self.view.say(measure::report(&log, &summary, self.view.lang()).trim_end());
-        let known = hints::Known {
-            plan: &self.plan,
-            models: &self.models,
-            proxy: self.reach.target.proxy_name(),
-            lang: self.view.lang(),
-        };
+        let known = self.known(log.records.iter().any(|record| record.status.is_some()));
         for hint in failure_hints(&log, &known) {
             self.view.say(hint);
         }
@@ -107,18 +103,13 @@ impl Session {
 /// 130/143, 1, 3, 4, 5 in this order; 0 when all is well. An image of the accuracy run without an answer is a failure too.
 fn exit_status(summary: &RunSummary, stopped: Option<&str>, unanswered: bool, strict: bool) -> u8 {
     match stopped {
-        Some(_) => stop_status(stopped),
+        Some(cause) => stop_status(cause),
         None if summary.counts.complete == 0 => 1,
         None if summary.counts.failed > 0 || unanswered => 3,
         None if !summary.keeps_slo() => 4,
         None if strict && summary.client.state != ClientState::Good => 5,
         None => 0,
     }
-}
-
-/// The status of a run that a signal ended.
-pub(super) fn stop_status(cause: Option<&str>) -> u8 {
-    if cause == Some("SIGTERM") { 143 } else { 130 }
 }
 
 /// One hint for each kind of failure among the measured requests.

@@ -1,14 +1,14 @@
 //! From the plan to a session that can send: whatever can be found wrong without sending is found here.
 
 use super::records::Records;
-use super::{Failure, Output, Session, no_server, stop_status, with_hint};
+use super::{Failure, Output, Session, no_server, with_hint};
 use crate::counting::Asked;
 use crate::driver::{Reach, RunIds};
 use crate::hints;
 use crate::net::{FetchError, client_config, kernel_stamps_work};
 use crate::plan::{Access, Plan, PromptSource};
 use crate::recorder::Recorder;
-use crate::stop::StopSignal;
+use crate::stop::{StopSignal, stop_status};
 use crate::store::{Extras, Store, default_folder};
 use crate::survey::{self, Asker, SurveyError, client_facts, model_ids};
 use crate::tokens::{Env, Loaded, resolve};
@@ -24,7 +24,7 @@ use std::path::Path;
 /// # Errors
 /// [`Failure`] with status 2.
 pub fn check_files(plan: &Plan, lang: Lang) -> Result<(), Failure> {
-    check_tokenizer_path(plan)?;
+    check_tokenizer_path(plan, lang)?;
     let mut plan = plan.clone();
     if needs_tokenizer(&plan) {
         // Made-up prompts need no file; a tokenizer might have to be fetched.
@@ -45,7 +45,7 @@ impl Session {
         let view = View::new(lang);
         let (kernel_stamps, stamping) = kernel_stamps_work();
         let reach = reach(&plan, access, lang)?;
-        check_tokenizer_path(&plan)?;
+        check_tokenizer_path(&plan, lang)?;
         let asker = Asker::new(reach.clone()).map_err(|error| Failure::server(error.to_string()))?;
         let tokenizer = tokenizer(&plan, lang)?;
         // Whatever is wrong with the command line is said before anything is sent.
@@ -127,7 +127,7 @@ fn server_facts(asker: &Asker, plan: &Plan, stop: &StopSignal, view: &View) -> R
     let lang = view.lang();
     asker.server_facts(plan.model.as_deref(), stop, view).map_err(|error| match error {
         SurveyError::Fetch(FetchError::Stopped) => Failure {
-            status: stop_status(stop.cause()),
+            status: stop.cause().map_or(1, stop_status),
             text: lang.pick("stopped before anything was sent", "在发送任何请求之前中止").into(),
         },
         SurveyError::Fetch(FetchError::Connect(error)) => no_server(&error, plan, lang),
@@ -182,23 +182,28 @@ fn the_only_model(models: &[String], view: &View) -> Result<String, Failure> {
             );
             Ok(model.clone())
         }
-        [] => Err(Failure::usage(
+        [] => Err(Failure::usage(view.lang().pick(
             "no --model was given, and the server does not say which it has (GET /v1/models): give --model or --served-model-name",
-        )),
-        several => Err(Failure::usage(format!(
-            "no --model was given, and the server has several: {}; choose one by --served-model-name",
-            several.join(", ")
+            "未给出 --model，服务端也没有说明它有哪个模型（GET /v1/models）：请给出 --model 或 --served-model-name",
         ))),
+        several => {
+            let names = several.join(", ");
+            Err(Failure::usage(view.lang().pick(
+                format!("no --model was given, and the server has several: {names}; choose one by --served-model-name"),
+                format!("未给出 --model，而服务端有多个模型：{names}；请用 --served-model-name 选择一个"),
+            )))
+        }
     }
 }
 
 /// A tokenizer named as a path must be there before anything is sent; it is loaded after the last request.
-fn check_tokenizer_path(plan: &Plan) -> Result<(), Failure> {
+fn check_tokenizer_path(plan: &Plan, lang: Lang) -> Result<(), Failure> {
     let Some(given) = &plan.tokenizer else { return Ok(()) };
     let is_path = given.starts_with(['/', '.', '~']) || given.matches('/').count() > 1;
     if is_path && !Path::new(given).exists() {
-        return Err(Failure::usage(format!(
-            "--tokenizer {given:?}: there is no such file or folder; a folder with tokenizer.json, a tokenizer.json or a hub id is expected"
+        return Err(Failure::usage(lang.pick(
+            format!("--tokenizer {given:?}: there is no such file or folder; a folder with tokenizer.json, a tokenizer.json or a hub id is expected"),
+            format!("--tokenizer {given:?}：没有这个文件或目录；应为带 tokenizer.json 的目录、一个 tokenizer.json，或 hub 上的名称"),
         )));
     }
     Ok(())

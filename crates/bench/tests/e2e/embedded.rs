@@ -94,3 +94,28 @@ fn what_it_cannot_be_given_is_said_before_anything_is_started() {
         assert!(run.stderr.contains(said) && !run.stderr.contains("embedded server:"), "{words}: {}", run.stderr);
     }
 }
+
+#[test]
+fn a_signal_is_heard_while_the_model_loads() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/road-works"));
+    for file in std::fs::read_dir(model).unwrap() {
+        let file = file.unwrap();
+        if file.file_name() != "model.safetensors" {
+            std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+        }
+    }
+    // Nobody writes into it: the server waits for ever.
+    nix::unistd::mkfifo(&folder.path().join("model.safetensors"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (signal, status) in [(nix::sys::signal::Signal::SIGINT, 130), (nix::sys::signal::Signal::SIGTERM, 143)] {
+        let mut client =
+            Client::new("--embedded --no-image --embedded-model").arg(&folder.path().display().to_string());
+        let mut child = client.spawn();
+        // The client listens for signals before it starts its server.
+        let id = child.id();
+        let children = format!("/proc/{id}/task/{id}/children");
+        wait_until(|| std::fs::read_to_string(&children).is_ok_and(|children| !children.is_empty()));
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id.cast_signed()), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(status));
+    }
+}

@@ -13,7 +13,7 @@ pub(super) fn head(out: &mut String, summary: &RunSummary, lang: Lang) {
         (lang.pick("server", "服务端"), server(facts, lang)),
         (lang.pick("card", "加速卡"), card(facts, lang)),
         (lang.pick("client machine", "客户端机器"), client(facts, lang)),
-        (lang.pick("figures", "数字"), figures(summary, lang)),
+        (lang.pick("figures", "数字"), if summary.counts.complete > 0 { figures(summary, lang) } else { Vec::new() }),
         (
             lang.pick("image proof", "图像验证"),
             summary.image_proof.iter().flat_map(|given| proof(given, lang)).collect(),

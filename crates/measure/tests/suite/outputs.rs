@@ -50,8 +50,8 @@ fn the_report_in_english() {
     // 8 tokens in 0.26 s = 30.77; (2·1145 + 8) / 0.26 = 8838.46.
     let rates = "tokens/s: output 30.77, peak 30.77, total with images 8838.46; in flight at most 3";
     assert_eq!(row("tokens/s"), rates);
-    assert_eq!(row("burst"), "burst: sent within 0.000 ms");
-    assert_eq!(row("goodput"), "goodput: 3.85 req/s (1 requests; ttft_ms ≤ 150)");
+    assert_eq!(row("first burst"), "first burst: sent within 0.000 ms");
+    assert_eq!(row("goodput"), "goodput: 3.85 req/s (1 request; ttft_ms ≤ 150)");
     let counts = "input tokens: 6 of text (counted by: local-folder), 2290 billed by the server; output tokens: 8";
     assert_eq!(row("input tokens"), counts);
     let images = "images: 1 a request; image tokens expected by the preprocessor settings: 1131 a request; prompt tokens billed: 1145 a request; text before the images";
@@ -188,13 +188,13 @@ fn limits_of_the_run_are_shown_kept_and_missed() {
     for (lang, want) in [
         (
             Lang::En,
-            "limit kept: ttft_ms mean is 150.000, at most 150 was allowed\n\
-             limit missed: ttft_ms p99 is 199.000, at most 198 was allowed\n\
-             limit missed: itl_token_ms max is n/a, at most 9 was allowed\n",
+            "limit kept: ttft_ms mean is 150.000 ms, at most 150 ms was allowed\n\
+             limit missed: ttft_ms p99 is 199.000 ms, at most 198 ms was allowed\n\
+             limit missed: itl_token_ms max is n/a, at most 9 ms was allowed\n",
         ),
         (
             Lang::Zh,
-            "满足上限：ttft_ms mean 为 150.000，上限 150\n未满足上限：ttft_ms p99 为 199.000，上限 198\n未满足上限：itl_token_ms max 为 n/a，上限 9\n",
+            "满足上限：ttft_ms mean 为 150.000 ms，上限 150 ms\n未满足上限：ttft_ms p99 为 199.000 ms，上限 198 ms\n未满足上限：itl_token_ms max 为 n/a，上限 9 ms\n",
         ),
     ] {
         let text = report(&three(), &summary, lang);
