@@ -77,6 +77,7 @@ pub struct EngineHandle {
 struct Shared {
     inbox: Mutex<Inbox>,
     wake: Condvar,
+    /// Locked with or without the inbox, never before it.
     stats: Mutex<EngineStats>,
     queue_max: usize,
 }
@@ -85,7 +86,7 @@ struct Shared {
 #[derive(Default)]
 struct Inbox {
     submissions: Vec<(EngineRequest, Box<dyn EventSink>)>,
-    /// Sequences that wait in the scheduler, as of its last step.
+    /// Requests that were taken out and do not run yet.
     waiting_inside: usize,
     /// The engine has ended or is about to: what is there is given up.
     is_closed: bool,
@@ -161,12 +162,13 @@ impl EngineHandle {
         !locked(&self.shared.inbox).is_closed
     }
 
-    /// Counters, levels and histograms, as of the last step.
+    /// Counters, levels and histograms, as of the last step. A request that was handed over waits, runs or has ended at
+    /// every moment.
     #[must_use]
     pub fn stats(&self) -> EngineStats {
-        let waiting = locked(&self.shared.inbox).submissions.len();
+        let inbox = locked(&self.shared.inbox);
         let mut stats = locked(&self.shared.stats).clone();
-        stats.scheduler.waiting += waiting;
+        stats.scheduler.waiting = inbox.submissions.len() + inbox.waiting_inside;
         stats
     }
 }

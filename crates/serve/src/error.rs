@@ -79,6 +79,17 @@ pub enum ServeError {
         /// What the checkpoint says.
         longest: usize,
     },
+    /// The tokenizer of another model.
+    #[error(
+        "the tokenizer in {} is not this model's: {why}; give the folder of the model's own with --tokenizer, or leave \
+         the flag out", folder.display()
+    )]
+    OtherTokenizer {
+        /// The tokenizer's folder.
+        folder: PathBuf,
+        /// What does not fit.
+        why: String,
+    },
     /// A file of the checkpoint.
     #[error("{}: {why}; check that the checkpoint's folder is whole", path.display())]
     Read {

@@ -34,6 +34,7 @@ pub(crate) fn backend(args: &Args, say: impl Fn(&str)) -> Result<EngineBackend, 
     let text = TextSide::new(&files, template.as_deref(), flags.content_format(), flags.generation_config == "auto")?;
     let image_rules = image_rules(&folder, flags)?;
     let config = ModelConfig::load(&folder)?;
+    fits(&text, &config, flags.tokenizer.as_deref().unwrap_or(&folder))?;
     let dtype = dtype(flags, &config);
     let scheduler = limits(flags, &config, dtype, &image_rules)?;
     // Built for its checks; the engine builds its own when the weights are there.
@@ -56,6 +57,21 @@ pub(crate) fn backend(args: &Args, say: impl Fn(&str)) -> Result<EngineBackend, 
     let vocab_size = u32::try_from(config.text.vocab_size).unwrap_or(u32::MAX);
     let stepper = Box::new(ModelStepper::new(model, scheduler.blocks as usize));
     EngineBackend::start(ModelParts { stepper, text, prompt_rules, image_rules, vocab_size }, &options)
+}
+
+/// Whether a tokenizer is the model's own: ids that the model has, and its mark of a picture. With another one every
+/// request fails, or is answered with nonsense.
+fn fits(text: &TextSide, config: &ModelConfig, tokenizer: &Path) -> Result<(), ServeError> {
+    let refuse = |why| Err(ServeError::OtherTokenizer { folder: tokenizer.to_owned(), why });
+    let (ids, vocab_size) = (text.vocabulary() as usize, config.text.vocab_size);
+    if ids > vocab_size {
+        return refuse(format!("it has ids up to {}, the model up to {}", ids - 1, vocab_size.saturating_sub(1)));
+    }
+    let (given, wanted) = (text.image_token(), config.markers.image);
+    if given != wanted {
+        return refuse(format!("its <|image_pad|> is {given}, the model's image_token_id is {wanted}"));
+    }
+    Ok(())
 }
 
 /// The one place that knows how a model gets from its folder into memory.

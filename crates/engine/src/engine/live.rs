@@ -20,7 +20,7 @@ pub(super) struct Live {
     detokenizer: Detokenizer,
     sink: Box<dyn EventSink>,
     prompt_logprobs: Option<Vec<Logprobs>>,
-    /// What the step under way drew.
+    /// What the step under way drew, or why nothing can be drawn any more.
     drawn: Option<Result<Sampled, BadLogits>>,
     tokens: u64,
     times: Times,
@@ -73,8 +73,11 @@ impl Live {
         }
     }
 
-    /// A row of logits.
+    /// A row of logits. After one that cannot be used none is: the request fails when its next token is due.
     pub(super) fn row(&mut self, row: LogitRow<'_>) {
+        if matches!(self.drawn, Some(Err(_))) {
+            return;
+        }
         match row.place {
             RowPlace::Next => self.drawn = Some(self.sampler.sample(row.logits)),
             RowPlace::Prompt(at) => {

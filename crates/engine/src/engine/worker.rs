@@ -179,7 +179,8 @@ impl Worker {
 
     fn publish(&mut self) {
         self.stats.scheduler = self.scheduler.stats();
-        locked(&self.shared.inbox).waiting_inside = self.stats.scheduler.waiting;
+        let mut inbox = locked(&self.shared.inbox);
+        inbox.waiting_inside = self.stats.scheduler.waiting;
         let mut published = locked(&self.shared.stats);
         // Refusals are counted by those who refuse.
         self.stats.refused_queue_full = published.refused_queue_full;

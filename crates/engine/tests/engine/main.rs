@@ -5,10 +5,12 @@ mod rig;
 #[path = "../shared/tiny.rs"]
 mod tiny;
 
-use std::sync::mpsc::channel;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::time::Instant;
 
-use engine::engine::{EngineConfig, EngineEvent, FinishReason, StopReason};
+use engine::engine::{EngineConfig, EngineEvent, EngineHandle, EventSink, FinishReason, StopReason};
 use engine::prompt::{Prompt, PromptRules};
 use engine::sampling::SamplingRequest;
 use engine::stepper::ScriptedStepper;
@@ -81,6 +83,53 @@ fn probabilities_of_prompt_and_answer() {
 }
 
 #[test]
+fn a_row_of_the_prompt_that_is_no_number_fails_the_request() {
+    for step_tokens in [2048, 2] {
+        let mut limits = config();
+        (limits.scheduler.max_num_batched_tokens, limits.scheduler.max_num_seqs) = (step_tokens, 2);
+        let stepper = ScriptedStepper::new(VOCAB, |prompt, after, row| {
+            row[5] = if prompt.len() == 4 && after == 1 { f32::NAN } else { 1.0 };
+        });
+        let rig = Rig::of(stepper, limits);
+        let asked = || SamplingRequest {
+            max_tokens: Some(2),
+            prompt_logprobs: Some(1),
+            ..SamplingRequest::default()
+        };
+        let events = rig.ask(rig::with(&[7, 8, 9, 6], asked())).events();
+        let is_said = matches!(events.as_slice(), [EngineEvent::Failed(words)] if words.contains("NaN"));
+        assert!(is_said, "{step_tokens}: {events:?}");
+        assert_eq!(rig.ask(rig::with(&[7, 8, 9], asked())).all()[0].prompt_logprobs.as_ref().unwrap().len(), 2);
+        let stats = rig.idle_stats();
+        assert_eq!((stats.finished.error, stats.finished.length, stats.scheduler.blocks_used), (1, 1, 0));
+    }
+}
+
+/// Looks at the figures when it is told something: the request is in the scheduler then, and no step has begun.
+struct Watcher(EngineHandle, Sender<usize>);
+
+impl EventSink for Watcher {
+    fn event(&mut self, event: EngineEvent) {
+        if event == EngineEvent::Accepted {
+            let _ = self.1.send(self.0.stats().scheduler.waiting);
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn who_waits_is_counted_all_the_time() {
+    let rig = Rig::answering(config());
+    let (sender, waiting) = channel();
+    rig.handle().submit(request(&[1], 1), Box::new(Watcher(rig.handle(), sender)));
+    assert_eq!(waiting.recv(), Ok(1));
+    assert_eq!(rig.idle_stats().finished.length, 1);
+}
+
+#[test]
 fn many_at_once() {
     let rig = Rig::answering(config());
     let asked: Vec<_> = (0..256).map(|number| rig.ask(request(&[number, 5], 20))).collect();
@@ -116,13 +165,25 @@ fn a_full_queue_refuses() {
 
 #[test]
 fn who_goes_leaves_no_block_leased() {
-    let rig = Rig::answering(config());
+    // However slow this thread is: no answer has a third token before its client has gone.
+    let gone_to = Arc::new(AtomicU32::new(0));
+    let gone = Arc::clone(&gone_to);
+    let rig = Rig::of(
+        ScriptedStepper::new(VOCAB, move |prompt, after, row| {
+            while after > prompt.len() && gone.load(Ordering::SeqCst) <= prompt.ids()[0] {
+                std::thread::yield_now();
+            }
+            row[5] = 1.0;
+        }),
+        config(),
+    );
     for number in 0..100 {
         let answer = rig.ask(request(&[number; 40], 8000));
         if number % 2 == 0 {
             answer.wait_for_one();
         }
         answer.go();
+        gone_to.store(number + 1, Ordering::SeqCst);
     }
     let stats = rig.idle_stats();
     assert_eq!((stats.finished.abort, stats.scheduler.blocks_used, stats.scheduler.waiting), (100, 0, 0));

@@ -112,6 +112,19 @@ fn a_format_can_be_forced() {
 }
 
 #[test]
+fn marks_of_training_print_nothing() {
+    let rendered = |source: &str| {
+        let template = ChatTemplate::new(source, &SpecialTokens::default()).map_err(|error| error.to_string())?;
+        template.render(&Chat::user("x"), &RenderOptions::default()).map_err(|refusal| refusal.to_string())
+    };
+    assert_eq!(rendered("a{% generation %}b{%- endgeneration -%} c"), Ok("abc".into()));
+    // The mark's own percent sign does not end it.
+    for broken in ["{%} generation", "{%}generation{%}", "generation {%", "{%%}generation"] {
+        assert!(rendered(broken).unwrap_err().contains("check the template's text"), "{broken}");
+    }
+}
+
+#[test]
 fn a_template_may_ask_for_the_time_if_there_is_one() {
     let template = ChatTemplate::new("{{ strftime_now('%d %b %Y') }}", &SpecialTokens::default()).unwrap();
     let at = |now_unix_s| {

@@ -60,6 +60,16 @@ impl TextSide {
         let defaults = if generation_defaults { defaults } else { defaults.ends_only() };
         Ok(Self { tokenizer: Arc::new(tokenizer), template, defaults })
     }
+
+    /// One more than the tokenizer's greatest id.
+    pub(crate) fn vocabulary(&self) -> u32 {
+        self.tokenizer.vocabulary()
+    }
+
+    /// The tokenizer's id of `<|image_pad|>`.
+    pub(crate) fn image_token(&self) -> u32 {
+        self.tokenizer.image_token()
+    }
 }
 
 /// How a model is served.

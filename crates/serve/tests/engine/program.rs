@@ -213,6 +213,22 @@ fn what_is_wrong_is_said_before_the_port_opens() {
     check(&["--model", folder.path(), "--port", "0"], &["tokenizer.json"]);
 }
 
+/// A tokenizer that makes tokens the model does not have would let every request fail.
+#[test]
+fn the_tokenizer_of_another_model() {
+    let (model, other) = (Folder::new("model"), Folder::new("other"));
+    let words = ["--model", model.path(), "--tokenizer", other.path(), "--port", "0"];
+    let check = |old: &str, new: &str, expected: &str| {
+        std::fs::write(other.0.join("tokenizer.json"), byte_tokenizer().replace(old, new)).unwrap();
+        let (said, status) = refused(&words);
+        assert_eq!(status, Some(2), "{said}");
+        assert!(said.contains(&format!("{} is not this model's: {expected}", other.path())), "{said}");
+        assert!(said.contains("--tokenizer") && said.lines().count() == 1, "{said}");
+    };
+    check("1996", "2000", "it has ids up to 2000, the model up to 1999");
+    check("1995", "1997", "its <|image_pad|> is 1997, the model's image_token_id is 1995");
+}
+
 fn truncate(path: &Path) {
     let bytes = std::fs::read(path).unwrap();
     std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();

@@ -53,8 +53,9 @@ pub(super) fn without_generation_tags(source: &str) -> String {
     let mut rest = source;
     let mut out = String::with_capacity(source.len());
     while let Some(start) = rest.find("{%") {
-        let Some(length) = rest[start..].find("%}") else { break };
-        let (before, tag) = (&rest[..start], &rest[start..start + length + 2]);
+        // The mark's own `%` does not end it.
+        let Some(length) = rest[start + 2..].find("%}") else { break };
+        let (before, tag) = (&rest[..start], &rest[start..start + length + 4]);
         out.push_str(before);
         // An `if` that is always true trims the space around it exactly as the mark would.
         match tag[2..tag.len() - 2].trim_matches(['-', '+', ' ', '\n', '\t']) {
@@ -62,7 +63,7 @@ pub(super) fn without_generation_tags(source: &str) -> String {
             "endgeneration" => out.push_str(&tag.replace("endgeneration", "endif")),
             _ => out.push_str(tag),
         }
-        rest = &rest[start + length + 2..];
+        rest = &rest[start + length + 4..];
     }
     out.push_str(rest);
     out
