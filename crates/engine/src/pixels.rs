@@ -55,7 +55,8 @@ pub struct Limits {
     pub bytes_max: u64,
     /// Most pixels. The default is Pillow's and vLLM's.
     pub pixels_max: u64,
-    /// Most memory that decoding may take at a time, in bytes.
+    /// Most memory that decoding may take at a time, in bytes. A decoder compares what
+    /// it needs with it before it takes anything ([`Error::TooMuchMemory`]).
     pub memory_bytes_max: u64,
 }
 
@@ -97,13 +98,14 @@ struct Decoded {
 
 impl Limits {
     /// Refuses a size before memory is taken. `bytes_per_pixel` is what the decoder
-    /// holds for each pixel at a time, the RGB picture included.
+    /// holds for each pixel at a time, the RGB picture included; turning and resizing
+    /// hold two of those.
     fn check(&self, width: u32, height: u32, bytes_per_pixel: u64) -> Result<(), Error> {
         let pixels = u64::from(width) * u64::from(height);
         if pixels > self.pixels_max {
             return Err(Error::TooManyPixels { width, height, pixels_max: self.pixels_max });
         }
-        let bytes = pixels.saturating_mul(bytes_per_pixel);
+        let bytes = pixels.saturating_mul(bytes_per_pixel.max(2 * 3));
         if bytes > self.memory_bytes_max {
             return Err(Error::TooMuchMemory { bytes, bytes_max: self.memory_bytes_max });
         }

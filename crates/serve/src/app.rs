@@ -79,6 +79,8 @@ struct App {
     read_bytes: usize,
     /// What requests hold of the memory.
     held_bytes: Arc<AtomicUsize>,
+    /// What replies hold of it that clients have not taken.
+    unread_bytes: Arc<AtomicUsize>,
     wall_minus_monotonic_ns: i64,
 }
 
@@ -113,6 +115,7 @@ impl App {
             in_flight: 0,
             read_bytes: 0,
             held_bytes: Arc::default(),
+            unread_bytes: Arc::default(),
             wall_minus_monotonic_ns: stamp::wall_minus_monotonic_ns(),
         })
     }
@@ -208,7 +211,6 @@ impl App {
     /// Brings what the system tells of a connection, its deadline and its share of the memory in line with what it waits
     /// for now. Whether the share has grown.
     fn settle(&mut self, id: u64) -> bool {
-        let idle_close_ms = self.listening.backend.idle_close_ms();
         let Some(connection) = self.connections.get_mut(&id) else { return false };
         let interest = connection.wanted_interest();
         if interest != connection.interest {
@@ -220,7 +222,7 @@ impl App {
             // The descriptor is registered as long as the connection lives.
             let _ = self.epoll.modify(connection.stream.tcp(), &mut EpollEvent::new(interest, id));
         }
-        let deadline_ns = connection.wanted_deadline_ns(&self.listening.limits, idle_close_ms);
+        let deadline_ns = connection.wanted_deadline_ns(&self.listening.limits, &*self.listening.backend);
         if deadline_ns != connection.deadline_ns {
             if let Some(at_ns) = std::mem::replace(&mut connection.deadline_ns, deadline_ns) {
                 self.deadlines.remove(&(at_ns, id));

@@ -45,6 +45,8 @@ pub type Pieces = Box<dyn Iterator<Item = (u64, Output)> + Send>;
 pub struct ReplySink {
     pub(crate) connection: u64,
     pub(crate) generation: u64,
+    /// The connection ends with this reply.
+    pub(crate) closes: bool,
     pub(crate) gone: Arc<AtomicBool>,
     pub(crate) replies: Sender<PlacedReply>,
     pub(crate) wake: Arc<dyn Fn() + Send + Sync>,
@@ -55,16 +57,34 @@ pub(crate) struct PlacedReply {
     pub(crate) connection: u64,
     pub(crate) generation: u64,
     pub(crate) pieces: Pieces,
+    /// What the pieces take of the memory until the client has taken them; 0 where they are made when they are due.
+    pub(crate) bytes: usize,
 }
+
+/// What a piece of a reply takes of the memory besides its bytes.
+const PIECE_BYTES: usize = 160;
 
 impl ReplySink {
     /// Hands pieces on. A reply that is made step by step is handed on in several calls: later pieces follow earlier ones,
     /// and one of them must end the reply. Pieces for a client that is gone are dropped.
     pub fn play(&self, pieces: Pieces) {
+        self.place(pieces, 0);
+    }
+
+    /// Hands on bytes that are there already, with the token events in them; with `last` they end the reply. Until the
+    /// client has taken them they count as memory that replies hold: a client that lets too much of it wait is left, and
+    /// [`ReplySink::is_gone`] says so.
+    pub fn write(&self, bytes: Vec<u8>, tokens: u32, last: bool) {
+        let held_bytes = bytes.len() + PIECE_BYTES;
+        let end = last.then_some((0, Output::End));
+        self.place(Box::new(std::iter::once((0, Output::Bytes { bytes, tokens })).chain(end)), held_bytes);
+    }
+
+    fn place(&self, pieces: Pieces, bytes: usize) {
         if self.is_gone() {
             return;
         }
-        let reply = PlacedReply { connection: self.connection, generation: self.generation, pieces };
+        let reply = PlacedReply { connection: self.connection, generation: self.generation, pieces, bytes };
         // A loop that has ended needs no reply.
         if self.replies.send(reply).is_ok() {
             (self.wake)();
@@ -110,6 +130,16 @@ pub trait Backend: Send {
     /// Close a connection that has been idle this long, ms.
     fn idle_close_ms(&self) -> Option<u64> {
         None
+    }
+
+    /// The same for one on which no request has come yet.
+    fn unused_close_ms(&self) -> Option<u64> {
+        self.idle_close_ms()
+    }
+
+    /// Whether a profiler can be started and stopped: `/start_profile` and `/stop_profile` are there.
+    fn profiles(&self) -> bool {
+        false
     }
 
     /// The methods of a path that the backend answers itself, in [`Backend::call`], in place of the server.

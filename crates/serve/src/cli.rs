@@ -218,11 +218,20 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_would_let_nothing_through() {
+        for flag in ["--max-num-queued-reqs=0", "--max_num_seqs=0", "--max-num-batched-tokens=0"] {
+            let error = parse(["vlm-server", "m", flag].map(OsString::from)).unwrap_err().to_string();
+            let name = flag.trim_end_matches("=0").replace('_', "-");
+            assert!(error.contains("'0'") && error.contains(&name) && error.contains("is wanted"), "{error}");
+        }
+    }
+
+    #[test]
     fn limits_on_pictures() {
         let pixels = |json: &str| args_of(&["--mm-processor-kwargs", json]).engine.pixel_limits().ok();
         assert_eq!(pixels(r#"{"min_pixels": 3136, "max_pixels": 501760}"#), Some((Some(3136), Some(501_760))));
         assert_eq!(pixels(r#"{"size": {"longest_edge": 7}}"#), Some((None, Some(7))));
-        assert_eq!((pixels(r#"{"fps": 2}"#), pixels("5")), (None, None));
+        assert_eq!((pixels(r#"{"fps": 2}"#), pixels("5"), pixels(r#"{"size": 5}"#)), (None, None, None));
         let images = |given: &str| args_of(&["--limit-mm-per-prompt", given]).engine.images_max().ok();
         assert_eq!((images(r#"{"image": 2}"#), images("image=3"), images("x")), (Some(2), Some(3), None));
         assert_eq!(args("m").engine.images_max().ok(), Some(999));

@@ -15,8 +15,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use tokio_rustls::rustls::ServerConfig;
 
-/// The exit status of a program that a signal ended.
-const INTERRUPTED: i32 = 130;
+/// The exit status of a program that a signal ended is this and the signal's number.
+const BY_SIGNAL: i32 = 128;
 
 /// Runs the server that these words describe; the first is the program's name. SIGINT and SIGTERM end it in order.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -103,9 +103,9 @@ fn heed_signals(is_scripted: bool) -> Result<Arc<OnceLock<StopHandle>>, ServeErr
     let server = Arc::clone(&running);
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         let mut drains = !is_scripted;
-        while signals.wait().is_ok() {
+        while let Ok(signal) = signals.wait() {
             match server.get() {
-                None => std::process::exit(INTERRUPTED),
+                None => std::process::exit(BY_SIGNAL + signal as i32),
                 // Answers of a model are finished first; a second signal ends them too.
                 Some(server) if drains => {
                     say("ending: what is under way is finished; a second signal ends it now");

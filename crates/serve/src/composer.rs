@@ -84,7 +84,7 @@ impl Composer {
     }
 
     fn head(&mut self) {
-        self.push(0, http::stream_head(), 0);
+        self.push(0, http::stream_head(false), 0);
         if let Some(ms) = self.stream.role_ms.filter(|_| self.stream.role) {
             let event = self.shape.role(self.running(0));
             self.push(ns(ms), http::chunk(&event), 0);

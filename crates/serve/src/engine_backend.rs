@@ -42,6 +42,9 @@ const FETCHING_THREADS: usize = 8;
 /// Most requests that wait for such a thread.
 const FETCHING_QUEUE_MAX: usize = 256;
 
+/// A connection on which no request comes is closed after so long, ms. vLLM's server keeps it: clients connect ahead.
+const UNUSED_CLOSE_MS: u64 = 60_000;
+
 /// Answers with a model.
 pub struct EngineBackend {
     // The order is that of their ends: nothing is prepared any more when the engine goes.
@@ -49,6 +52,7 @@ pub struct EngineBackend {
     served: Arc<Served>,
     _engine: Engine,
     api_key: Option<String>,
+    idle_close_ms: u64,
 }
 
 impl EngineBackend {
@@ -83,7 +87,8 @@ impl EngineBackend {
             prefix_caching: scheduler.prefix_caching,
         });
         let pool = Self::pool(&served, options.remote_media.is_some(), scheduler.queue_max)?;
-        Ok(Self { pool, served, _engine: engine, api_key: options.api_key.clone() })
+        let (api_key, idle_close_ms) = (options.api_key.clone(), options.idle_close_ms);
+        Ok(Self { pool, served, _engine: engine, api_key, idle_close_ms })
     }
 
     /// The threads that prepare requests, and behind them those that may wait for other servers.
@@ -124,6 +129,14 @@ impl Backend for EngineBackend {
 
     fn api_key(&self) -> Option<&str> {
         self.api_key.as_deref()
+    }
+
+    fn idle_close_ms(&self) -> Option<u64> {
+        Some(self.idle_close_ms)
+    }
+
+    fn unused_close_ms(&self) -> Option<u64> {
+        Some(self.idle_close_ms.max(UNUSED_CLOSE_MS))
     }
 
     fn methods(&self, path: &str) -> Option<&'static [&'static str]> {

@@ -90,6 +90,15 @@ pub enum ServeError {
         /// What does not fit.
         why: String,
     },
+    /// Nothing says how pictures are made to fit.
+    #[error(
+        "{} has no preprocessor_config.json, which says how pictures are made to fit the model; fetch it with the checkpoint",
+        folder.display()
+    )]
+    NoImageSettings {
+        /// The checkpoint's folder.
+        folder: PathBuf,
+    },
     /// A file of the checkpoint.
     #[error("{}: {why}; check that the checkpoint's folder is whole", path.display())]
     Read {

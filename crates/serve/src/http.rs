@@ -54,9 +54,9 @@ impl Whole<'_> {
     }
 }
 
-/// The head of a reply in chunks.
-pub(crate) fn stream_head() -> Vec<u8> {
-    let mut out = head(200, "text/event-stream; charset=utf-8", &[], false);
+/// The head of a reply in chunks; with `closes` it says that the connection ends with it.
+pub(crate) fn stream_head(closes: bool) -> Vec<u8> {
+    let mut out = head(200, "text/event-stream; charset=utf-8", &[], closes);
     out.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n");
     out
 }

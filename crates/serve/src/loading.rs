@@ -43,6 +43,7 @@ pub(crate) fn backend(args: &Args, say: impl Fn(&str)) -> Result<EngineBackend, 
         names: if args.served_model_name.is_empty() { vec![name.to_owned()] } else { args.served_model_name.clone() },
         root: name.to_owned(),
         api_key: args.api_key.clone(),
+        idle_close_ms: flags.http_timeout_keep_alive * 1000,
         engine: EngineConfig { scheduler, seed: flags.seed },
         images_max: flags.images_max()?,
         local_media: flags.allowed_local_media_path.clone(),
@@ -100,12 +101,7 @@ fn dtype(flags: &EngineArgs, config: &ModelConfig) -> Dtype {
 }
 
 fn image_rules(folder: &Path, flags: &EngineArgs) -> Result<ImageRules, ServeError> {
-    let path = folder.join("preprocessor_config.json");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "{}".to_owned(),
-        Err(why) => return Err(ServeError::Read { path, why }),
-    };
+    let text = folder::image_settings(folder)?;
     let (least, most) = flags.pixel_limits()?;
     let preprocessor = Preprocessor::from_json(&text, Some(Family::Qwen2Vl))?.with_limits(least, most)?;
     Ok(ImageRules { preprocessor, normalisation: Normalisation::from_json(&text)? })

@@ -82,6 +82,10 @@ impl Backend for ScriptedBackend {
         self.script.idle_close_ms
     }
 
+    fn profiles(&self) -> bool {
+        true
+    }
+
     fn tokenize(&self, text: &str) -> Option<Vec<u32>> {
         self.script.tokenize.then(|| (0..u32::try_from(self.text_tokens(text)).unwrap_or(u32::MAX)).collect())
     }

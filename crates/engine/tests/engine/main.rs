@@ -91,11 +91,7 @@ fn a_row_of_the_prompt_that_is_no_number_fails_the_request() {
             row[5] = if prompt.len() == 4 && after == 1 { f32::NAN } else { 1.0 };
         });
         let rig = Rig::of(stepper, limits);
-        let asked = || SamplingRequest {
-            max_tokens: Some(2),
-            prompt_logprobs: Some(1),
-            ..SamplingRequest::default()
-        };
+        let asked = || SamplingRequest { max_tokens: Some(2), prompt_logprobs: Some(1), ..SamplingRequest::default() };
         let events = rig.ask(rig::with(&[7, 8, 9, 6], asked())).events();
         let is_said = matches!(events.as_slice(), [EngineEvent::Failed(words)] if words.contains("NaN"));
         assert!(is_said, "{step_tokens}: {events:?}");

@@ -66,7 +66,8 @@ impl App {
             },
         };
         let id = self.next_connection;
-        let mut connection = Connection::new(stream, self.sizes(), Share::of(&self.held_bytes, 0));
+        let shares = (Share::of(&self.held_bytes, 0), Share::of(&self.unread_bytes, 0));
+        let mut connection = Connection::new(stream, self.sizes(), shares.0, shares.1);
         connection.interest = connection.wanted_interest();
         if self.epoll.add(connection.stream.tcp(), EpollEvent::new(connection.interest, id)).is_ok() {
             self.next_connection += 1;

@@ -4,7 +4,7 @@ use super::limits::Limits;
 use super::memory::Share;
 use super::observed::WriteStamp;
 use super::stream::Stream;
-use crate::backend::{Output, Pieces};
+use crate::backend::{Backend, Output, Pieces};
 use crate::http::{Phase, RequestReader, Sizes};
 use nix::sys::epoll::EpollFlags;
 use stamp::now_ns;
@@ -28,8 +28,10 @@ pub(super) struct Connection {
     share: Share,
     /// Bytes that the socket would not take yet.
     pub(super) output: VecDeque<u8>,
-    /// The rest of the current reply, and its next piece with the time it is due.
-    pub(super) pieces: VecDeque<Pieces>,
+    /// The rest of the current reply with what each part holds of the memory, and its next piece with the time it is due.
+    pub(super) pieces: VecDeque<(Pieces, usize)>,
+    /// What `pieces` hold, and those of them that wait in `output`.
+    pub(super) unread: Share,
     pub(super) next_piece: Option<(u64, Output)>,
     /// Token events of the piece of which a part waits in `output`.
     pub(super) sending: Option<u32>,
@@ -85,7 +87,7 @@ pub(super) enum State {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, sizes: Sizes, share: Share) -> Self {
+    pub(super) fn new(stream: Stream, sizes: Sizes, share: Share, unread: Share) -> Self {
         let now = now_ns();
         Self {
             control: stream.ask_for_stamps(),
@@ -95,6 +97,7 @@ impl Connection {
             share,
             output: VecDeque::new(),
             pieces: VecDeque::new(),
+            unread,
             next_piece: None,
             sending: None,
             stamps: Vec::new(),
@@ -167,7 +170,7 @@ impl Connection {
     }
 
     /// When something must have happened, if anything must.
-    pub(super) fn wanted_deadline_ns(&self, limits: &Limits, idle_close_ms: Option<u64>) -> Option<u64> {
+    pub(super) fn wanted_deadline_ns(&self, limits: &Limits, backend: &dyn Backend) -> Option<u64> {
         let after = |since_ns: u64, ms: u64| Some(since_ns.saturating_add(ms.saturating_mul(1_000_000)));
         match (self.state, self.phase) {
             (State::Lingering(since_ns), _) => after(since_ns, limits.linger_ms_max),
@@ -176,7 +179,10 @@ impl Connection {
             (_, (Phase::Body, since_ns)) => after(since_ns, limits.body_ms_max),
             (_, (Phase::Head, since_ns)) => after(since_ns, limits.head_ms_max),
             _ if self.stream.is_handshaking() => after(self.last_used_ns, limits.head_ms_max),
-            (_, (Phase::Idle, _)) => idle_close_ms.and_then(|ms| after(self.last_used_ns, ms)),
+            _ => {
+                let idle_ms = if self.generation > 0 { backend.idle_close_ms() } else { backend.unused_close_ms() };
+                idle_ms.and_then(|ms| after(self.last_used_ns, ms))
+            }
         }
     }
 
@@ -192,6 +198,7 @@ impl Connection {
     pub(super) fn end_reply(&mut self) -> Option<u64> {
         self.last_used_ns = now_ns();
         self.pieces.clear();
+        self.unread.set(0);
         (self.next_piece, self.sending) = (None, None);
         let answering = self.answering.take()?;
         answering.gone.store(true, Ordering::Release);

@@ -15,6 +15,9 @@ pub struct Limits {
     pub head_ms_max: u64,
     /// From a head's end to the last byte of the body, ms; then 408.
     pub body_ms_max: u64,
+    /// The most that replies may hold of the memory which clients have not taken, all connections together, bytes. Beyond it
+    /// the connection is reset whose client lets the most wait.
+    pub unread_bytes_max: usize,
     /// How long a client may take nothing of what waits for it, ms; then its connection is reset.
     pub unread_ms_max: u64,
     /// How long a client that was refused in the middle of a request may go on sending, ms. It is read over, because closing
@@ -32,6 +35,7 @@ impl Default for Limits {
             bodies_bytes_max: 1 << 30,
             head_ms_max: 30_000,
             body_ms_max: 300_000,
+            unread_bytes_max: 1 << 30,
             unread_ms_max: 300_000,
             linger_ms_max: 10_000,
             turn_bytes: 1 << 20,

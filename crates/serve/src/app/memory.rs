@@ -1,4 +1,5 @@
 //! What requests hold of the memory, all of them together: bytes that are being read, and bodies that wait to be prepared.
+//! (What replies hold is counted by the same shares, in a sum of its own.)
 //! Where it is full, the body that has been under way for the longest gives way: who sends slowly, or half a body, does not
 //! keep others out.
 
@@ -20,6 +21,10 @@ impl Share {
     pub(super) fn of(sum: &Arc<AtomicUsize>, bytes: usize) -> Self {
         sum.fetch_add(bytes, Ordering::Relaxed);
         Self { sum: Arc::clone(sum), bytes }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Changes the bytes; whether there are more now.
@@ -86,18 +91,22 @@ pub(super) fn busy() -> ApiError {
 mod tests {
     use super::super::{Keep, Limits, Listening};
     use super::*;
-    use crate::{Script, ScriptedBackend};
+    use crate::{Arrival, Backend, ReplySink, Script, ScriptedBackend, ValidRequest};
     use nix::sys::epoll::EpollTimeout;
     use std::io::{ErrorKind, Read, Write};
     use std::net::TcpStream;
+    use std::sync::mpsc::{Sender, channel};
 
     const MAX: usize = 4 << 20;
     const TURN: usize = 64 << 10;
 
     /// A server that a test turns by hand.
     fn app() -> App {
-        let backend = Box::new(ScriptedBackend::new(Script::steady(1e9, 0.0, 1)));
-        let mut listening = Listening::bind("127.0.0.1", 0, None, backend).unwrap();
+        app_with(ScriptedBackend::new(Script::steady(1e9, 0.0, 1)))
+    }
+
+    fn app_with(backend: impl Backend + 'static) -> App {
+        let mut listening = Listening::bind("127.0.0.1", 0, None, Box::new(backend)).unwrap();
         listening.limits = Limits { bodies_bytes_max: MAX, turn_bytes: TURN, ..Limits::default() };
         listening.keep = Keep::Times;
         App::new(listening).unwrap()
@@ -136,6 +145,7 @@ mod tests {
         while !text.ends_with(b"}}") {
             turn(app);
             match client.read(&mut room) {
+                Ok(0) => panic!("the connection ended: {}", String::from_utf8_lossy(&text)),
                 Ok(count) => text.extend_from_slice(&room[..count]),
                 Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
             }
@@ -196,6 +206,62 @@ mod tests {
         drop(elsewhere);
         send(&mut app, &mut client, chat.as_bytes());
         assert!(app.connections.values().all(|connection| connection.answering.is_some()));
+    }
+
+    /// Hands the replies out to the test.
+    struct Handed(Sender<ReplySink>);
+
+    impl Backend for Handed {
+        fn models(&self) -> Vec<String> {
+            vec!["m".into()]
+        }
+
+        fn version(&self) -> String {
+            String::new()
+        }
+
+        fn submit(&mut self, _: &ValidRequest, _: Arrival, sink: ReplySink) -> Result<(), ApiError> {
+            self.0.send(sink).unwrap();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_does_not_read_is_left_when_replies_fill_the_memory() {
+        let (sender, sinks) = channel();
+        let mut app = app_with(Handed(sender));
+        app.listening.limits.unread_bytes_max = MAX;
+        let ask = |app: &mut App| {
+            let mut client = connect(app);
+            let body = r#"{"messages":[{"role":"user","content":"x"}],"stream":true}"#;
+            let head = format!("POST /v1/chat/completions HTTP/1.1\r\ncontent-length: {}\r\n\r\n", body.len());
+            send(app, &mut client, (head + body).as_bytes());
+            (client, sinks.recv().unwrap())
+        };
+        let ((mut reads, read), (_waits, unread)) = (ask(&mut app), ask(&mut app));
+        let mut room = vec![0; 1 << 20];
+        // The kernel takes some, then MAX wait, then one of the two has to go: who reads stays.
+        for sent in 0.. {
+            assert!(sent < 1 << 12, "{} MiB wait", app.unread_bytes.load(Ordering::Relaxed) >> 20);
+            unread.write(vec![b'x'; 1 << 20], 1, false);
+            read.write(vec![b'x'; 1 << 16], 1, false);
+            turn(&mut app);
+            while reads.read(&mut room).is_ok_and(|count| count > 0) {
+                turn(&mut app);
+            }
+            let held = app.unread_bytes.load(Ordering::Relaxed);
+            assert!(held <= MAX + (2 << 20), "{held}");
+            if unread.is_gone() {
+                break;
+            }
+        }
+        assert!(!read.is_gone());
+        read.write(b"end".to_vec(), 0, true);
+        while !read.is_gone() {
+            turn(&mut app);
+            let _ = reads.read(&mut room);
+        }
+        assert_eq!((app.unread_bytes.load(Ordering::Relaxed), app.connections.len()), (0, 1));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::listening::locked;
 use super::observed::Keep;
 use crate::backend::Output;
 use stamp::now_ns;
+use std::sync::atomic::Ordering;
 
 /// So long writing goes on before something is read again, ns.
 const WRITE_AT_ONCE_NS: u64 = 1_000_000;
@@ -17,9 +18,20 @@ impl App {
         while let Ok(reply) = self.replies.try_recv() {
             let Some(connection) = self.connections.get_mut(&reply.connection) else { continue };
             if connection.generation == reply.generation && connection.answering.is_some() {
-                connection.pieces.push_back(reply.pieces);
+                connection.pieces.push_back((reply.pieces, reply.bytes));
+                connection.unread.set(connection.unread.bytes() + reply.bytes);
                 self.draw_piece(reply.connection);
+                self.leave_who_does_not_read();
             }
+        }
+    }
+
+    /// Where replies hold too much, ends the connections whose clients let the most of it wait.
+    fn leave_who_does_not_read(&mut self) {
+        while self.unread_bytes.load(Ordering::Relaxed) > self.listening.limits.unread_bytes_max {
+            let slow = self.connections.iter().filter(|(_, connection)| connection.is_blocked());
+            let Some((id, _)) = slow.max_by_key(|(_, connection)| connection.unread.bytes()) else { return };
+            self.reset_connection(*id);
         }
     }
 
@@ -29,12 +41,13 @@ impl App {
         if connection.next_piece.is_some() || connection.is_blocked() {
             return;
         }
-        while let Some(pieces) = connection.pieces.front_mut() {
+        while let Some((pieces, bytes)) = connection.pieces.front_mut() {
             connection.next_piece = pieces.next();
             if let Some((due_ns, _)) = connection.next_piece {
                 self.due.insert((due_ns, id));
                 return;
             }
+            connection.unread.set(connection.unread.bytes().saturating_sub(*bytes));
             connection.pieces.pop_front();
         }
     }

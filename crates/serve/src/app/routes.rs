@@ -68,7 +68,7 @@ impl App {
                 Whole { content_type: "text/plain; charset=utf-8", body: b"Disallowed CORS origin", ..whole },
             );
         }
-        let route = Route::at(&request.path);
+        let route = self.served(&request.path);
         let is_guarded = request.path.starts_with("/v1") || matches!(route, Some((Route::Records, _)));
         if is_guarded && request.method != "OPTIONS" && !self.may_enter(&request) {
             return self.json(id, 401, &json!({"error": "Unauthorized"}));
@@ -86,6 +86,12 @@ impl App {
             Some((_, methods)) => self.wrong_method(id, methods),
             None => self.refuse(id, &ApiError::detail(404, "Not Found")),
         }
+    }
+
+    /// What is served at a path, if anything is.
+    fn served(&self, path: &str) -> Option<(Route, &'static [&'static str])> {
+        // As in vLLM there is no such path where nothing profiles.
+        Route::at(path).filter(|(route, _)| *route != Route::Profile || self.listening.backend.profiles())
     }
 
     fn wrong_method(&mut self, id: u64, methods: &[&str]) {
@@ -209,6 +215,7 @@ impl App {
         let sink = ReplySink {
             connection: id,
             generation: connection.generation,
+            closes: !connection.keep_alive,
             gone,
             replies: self.replies_sender.clone(),
             wake: Arc::clone(&self.wake),

@@ -27,13 +27,13 @@ pub struct EngineArgs {
     #[arg(long, default_value = "auto", value_parser = ["auto", "bfloat16", "float32", "float"])]
     pub dtype: String,
     /// Most requests computed at once
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = count)]
     pub max_num_seqs: usize,
     /// Most tokens of prompt and answer, as 16384, 16k (16,000) or 16K (16,384); the checkpoint's own limit if not given
     #[arg(long, value_name = "TOKENS", value_parser = tokens)]
     pub max_model_len: Option<usize>,
     /// Most tokens of one step; longer prompts are computed in pieces
-    #[arg(long, value_name = "TOKENS", default_value_t = 2048)]
+    #[arg(long, value_name = "TOKENS", default_value_t = 2048, value_parser = tokens)]
     pub max_num_batched_tokens: usize,
     /// Memory for keys and values, GiB; taken as it is used
     #[arg(long, value_name = "GIB", default_value_t = 4.0)]
@@ -80,8 +80,12 @@ pub struct EngineArgs {
     #[arg(long, default_value = "auto", value_parser = ["auto", "vllm"])]
     pub generation_config: String,
     /// Most requests that wait; then 429
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = count)]
     pub max_num_queued_reqs: usize,
+    /// A connection that has been idle so long after a reply is closed
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, env = "VLLM_HTTP_TIMEOUT_KEEP_ALIVE")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub http_timeout_keep_alive: u64,
     /// Threads that compute; as many as the process may run on if not given
     #[arg(long, value_name = "N")]
     pub threads: Option<std::num::NonZeroUsize>,
@@ -199,7 +203,7 @@ impl EngineArgs {
         };
         let object: Map<String, Value> = serde_json::from_str(given).map_err(|_| refused())?;
         let (mut least, mut most) = (None, None);
-        let nested = object.get("size").and_then(Value::as_object);
+        let nested = object.get("size").map(|size| size.as_object().ok_or_else(refused)).transpose()?;
         for (name, value) in object.iter().filter(|(name, _)| *name != "size").chain(nested.into_iter().flatten()) {
             let limit = match name.as_str() {
                 "min_pixels" | "shortest_edge" => &mut least,
@@ -223,6 +227,12 @@ fn tokens(given: &str) -> Result<usize, String> {
     };
     let count = digits.and_then(|digits| digits.parse::<usize>().ok()).and_then(|count| count.checked_mul(unit));
     count.filter(|count| *count > 0).ok_or_else(|| "a number of tokens is wanted: 16384, 16k or 16K".to_owned())
+}
+
+/// A number of requests. With none every request would be refused.
+fn count(given: &str) -> Result<usize, String> {
+    let count = given.parse::<usize>().ok().filter(|count| *count > 0);
+    count.ok_or_else(|| "a number of requests from 1 on is wanted; without the flag the default holds".to_owned())
 }
 
 /// A flag whose value cannot be used.

@@ -1,5 +1,7 @@
 //! From the URL of a picture to the picture as the model sees it, in vLLM's words where it is refused. Pictures that come
-//! again are not decoded again; what all of them take together is bounded.
+//! again are not decoded again; what all of them take together is bounded, and so is what decoding takes meanwhile.
+
+mod budget;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,8 @@ use engine::engine::{ImageRules, Picture};
 use engine::pixels::{Error, Limits, RgbImage, decode};
 use sha2::{Digest, Sha256};
 
+use budget::{Budget, Lease};
+
 use super::out::failed;
 use super::remote::{Remote, RemoteRules};
 use crate::validate::ApiError;
@@ -26,11 +30,15 @@ const BASE64: GeneralPurpose =
 const KEPT_BYTES_MAX: usize = 256 << 20;
 /// Pictures of all requests that wait or run, bytes.
 const HELD_BYTES_MAX: usize = 4 << 30;
+/// What is taken to decode a picture before it is known what that needs, bytes: enough for one of six million pixels.
+const DECODING_BYTES_LEAST: u64 = 64 << 20;
 
 /// Where pictures come from.
 pub(super) struct Media {
     rules: Arc<ImageRules>,
     limits: Limits,
+    /// What decoding takes, all threads together: the largest picture that is read at all, or several smaller ones.
+    decoding: Budget,
     /// Files under this folder may be named by a `file://` URL.
     local: Option<PathBuf>,
     remote: Option<Remote>,
@@ -63,9 +71,11 @@ struct Kept {
 impl Media {
     /// `local` is a folder's path as the user gave it.
     pub(super) fn new(rules: ImageRules, local: Option<&Path>, remote: Option<RemoteRules>) -> Self {
+        let limits = Limits::default();
         Self {
             rules: Arc::new(rules),
-            limits: Limits::default(),
+            limits,
+            decoding: Budget::new(limits.memory_bytes_max + DECODING_BYTES_LEAST + limits.bytes_max),
             local: local.map(|folder| folder.canonicalize().unwrap_or_else(|_| folder.to_owned())),
             remote: remote.map(Remote::new),
             kept: Mutex::default(),
@@ -123,14 +133,35 @@ impl Media {
     }
 
     fn decoded(&self, name: [u8; 32], bytes: &[u8]) -> Result<Arc<Held>, ApiError> {
-        let image = decode(bytes, &self.limits).map_err(|error| match error {
+        let (image, lease) = self.decode(bytes).map_err(|error| match error {
             Error::NotAPicture => refused("Failed to load image: cannot identify image file <_io.BytesIO object>"),
             other => refused(&format!("Failed to load image: {other}")),
         })?;
         let picture = Picture::new(&image, &self.rules).map_err(|error| not_processed(&image, &error))?;
+        drop((image, lease));
         let held = self.hold(picture)?;
         self.keep(name, &held);
         Ok(held)
+    }
+
+    /// The whole picture, and its share of the memory for decoding as long as it is there. Waits until there is some.
+    fn decode(&self, bytes: &[u8]) -> Result<(RgbImage, Lease<'_>), Error> {
+        // Decoders say what they need before they take it; parts of the file are copied besides.
+        let besides = DECODING_BYTES_LEAST + bytes.len() as u64;
+        let bytes_max = self.limits.memory_bytes_max;
+        let mut lease = self.decoding.take(besides);
+        loop {
+            let limits = Limits { memory_bytes_max: lease.bytes().min(bytes_max), ..self.limits };
+            match decode(bytes, &limits) {
+                Err(Error::TooMuchMemory { bytes: needed, .. }) if needed <= bytes_max && needed > lease.bytes() => {
+                    // Back first: two that hold some and wait for more would wait for each other.
+                    drop(lease);
+                    lease = self.decoding.take(needed + besides);
+                }
+                Err(Error::TooMuchMemory { bytes, .. }) => return Err(Error::TooMuchMemory { bytes, bytes_max }),
+                found => return found.map(|image| (image, lease)),
+            }
+        }
     }
 
     /// Takes memory for a picture; those that are only kept give way.
@@ -307,6 +338,39 @@ mod tests {
         drop((first, second));
         std::mem::take(&mut *media.kept());
         assert_eq!(media.held_bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn decoding_waits_for_memory() {
+        let media = media(None);
+        let all = media.decoding.take(u64::MAX);
+        std::thread::scope(|scope| {
+            let loads: Vec<_> = (0..3).map(|_| scope.spawn(|| media.decode(&png()).map(|(image, _)| image))).collect();
+            while media.decoding.waiting() < 3 {
+                std::thread::yield_now();
+            }
+            drop(all);
+            for load in loads {
+                assert!(load.join().unwrap().is_ok());
+            }
+        });
+        // A picture of 8000 x 8000 pixels, of which nothing is there: what it needs is taken first.
+        let mut large = b"BM".to_vec();
+        large.resize(18, 0);
+        (large[10], large[14]) = (54, 40);
+        large.extend([8000_u32.to_le_bytes(), 8000_u32.to_le_bytes()].concat());
+        large.extend([1, 0, 24, 0]);
+        large.resize(54, 0);
+        let beside = media.decoding.take(media.limits.memory_bytes_max);
+        std::thread::scope(|scope| {
+            let load = scope.spawn(|| media.decode(&large).map(|(image, _)| image));
+            while media.decoding.waiting() < 1 {
+                assert!(!load.is_finished(), "decoded beside what fills the memory");
+                std::thread::yield_now();
+            }
+            drop(beside);
+            assert!(matches!(load.join().unwrap(), Err(Error::Broken { format: "BMP", .. })));
+        });
     }
 
     #[test]

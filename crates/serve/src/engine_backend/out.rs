@@ -5,7 +5,7 @@ use engine::engine::{EngineEvent, EventSink, TokenEvent};
 use engine::text::{Refusal, RefusalKind};
 use serde::Serialize;
 
-use crate::backend::{Output, ReplySink};
+use crate::backend::ReplySink;
 use crate::http::{self, Whole};
 use crate::validate::ApiError;
 
@@ -41,8 +41,8 @@ impl Out {
 
     /// A whole reply.
     pub(super) fn whole(&mut self, whole: Whole<'_>) {
-        let bytes = Whole { head_only: self.head_only, ..whole }.bytes();
-        self.play(bytes, 0, true);
+        let bytes = Whole { head_only: self.head_only, closes: self.sink.closes, ..whole }.bytes();
+        self.write(bytes, 0, true);
     }
 
     /// A refusal; in the middle of a stream it is an event, and the stream ends.
@@ -62,7 +62,7 @@ impl Out {
     pub(super) fn begin(&mut self) {
         if self.state == State::Nothing {
             self.state = State::Streaming;
-            self.play(http::stream_head(), 0, false);
+            self.write(http::stream_head(self.sink.closes), 0, false);
         }
     }
 
@@ -76,12 +76,11 @@ impl Out {
         if last {
             bytes.extend_from_slice(http::LAST_CHUNK);
         }
-        self.play(bytes, tokens, last);
+        self.write(bytes, tokens, last);
     }
 
-    fn play(&mut self, bytes: Vec<u8>, tokens: u32, last: bool) {
-        let end = last.then_some((0, Output::End));
-        self.sink.play(Box::new(std::iter::once((0, Output::Bytes { bytes, tokens })).chain(end)));
+    fn write(&mut self, bytes: Vec<u8>, tokens: u32, last: bool) {
+        self.sink.write(bytes, tokens, last);
         if last {
             self.state = State::Done;
         }

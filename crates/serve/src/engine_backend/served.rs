@@ -81,6 +81,8 @@ pub struct ServeOptions {
     pub root: String,
     /// The key that requests must carry.
     pub api_key: Option<String>,
+    /// A connection that has been idle so long after a reply is closed, ms.
+    pub idle_close_ms: u64,
     /// Limits of the engine.
     pub engine: EngineConfig,
     /// Most pictures of a prompt.

@@ -36,6 +36,31 @@ pub(super) fn checkpoint(name: &str) -> Result<PathBuf, ServeError> {
     }
 }
 
+/// How the checkpoint's pictures are made to fit: its `preprocessor_config.json`, or else the part of its
+/// `processor_config.json` in which newer transformers write the same. vLLM does not start without either.
+///
+/// # Errors
+/// [`ServeError::NoImageSettings`], [`ServeError::Read`].
+pub(super) fn image_settings(folder: &Path) -> Result<String, ServeError> {
+    let read = |name: &str| {
+        let path = folder.join(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(why) => Err(ServeError::Read { path, why }),
+        }
+    };
+    if let Some(text) = read("preprocessor_config.json")? {
+        return Ok(text);
+    }
+    let holds_them = |text: &String| {
+        serde_json::from_str::<serde_json::Value>(text).is_ok_and(|value| value["image_processor"].is_object())
+    };
+    read("processor_config.json")?
+        .filter(holds_them)
+        .ok_or_else(|| ServeError::NoImageSettings { folder: folder.to_owned() })
+}
+
 /// `owner/model`, as hubs write it.
 fn is_hub_name(name: &str) -> bool {
     let is_word = |word: &str| !word.is_empty() && !word.starts_with('.') && !word.contains(['/', '\\']);
@@ -88,6 +113,15 @@ mod tests {
         check(&at("empty"), &["it is empty"]);
         check(&at(""), &["there are cache, empty, model.gguf"]);
         assert!(checkpoint(&at("cache/snapshots/0123abcd")).is_ok());
+        let settings = |name: &str, text: &str| {
+            std::fs::write(base.join("empty").join(name), text).unwrap();
+            image_settings(&base.join("empty")).map_err(|error| error.to_string())
+        };
+        let missing = settings("processor_config.json", "{\"processor_class\": \"Qwen2VLProcessor\"}").unwrap_err();
+        assert!(missing.contains("has no preprocessor_config.json") && missing.contains("fetch it"), "{missing}");
+        let nested = "{\"image_processor\": {\"patch_size\": 14}}";
+        assert_eq!(settings("processor_config.json", nested), Ok(nested.to_owned()));
+        assert_eq!(settings("preprocessor_config.json", "{}"), Ok("{}".to_owned()));
         std::fs::remove_dir_all(&base).unwrap();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -69,9 +70,9 @@ fn command(words: &[&str]) -> Command {
     command
 }
 
-/// What it says and its exit status.
+/// What it says and its exit status. One that is not refused ends at once too, with status 0.
 fn refused(words: &[&str]) -> (String, Option<i32>) {
-    let output = command(words).output().unwrap();
+    let output = command(words).arg("--end-with-stdin").stdin(Stdio::null()).output().unwrap();
     (String::from_utf8(output.stderr).unwrap(), output.status.code())
 }
 
@@ -181,6 +182,7 @@ fn what_is_wrong_is_said_before_the_port_opens() {
     check(&["--model", folder.path(), "--kv-cache-gib", "0.0001"], &["--kv-cache-gib", "--max-model-len"]);
     check(&["--model", folder.path(), "--chat-template", "/no/such.jinja"], &["--chat-template /no/such.jinja"]);
     check(&["--model", folder.path(), "--mm-processor-kwargs", "{}x"], &["--mm-processor-kwargs"]);
+    check(&["--model", folder.path(), "--max-num-queued-reqs", "0"], &["--max-num-queued-reqs", "'0'", "from 1 on"]);
     check(&["--model", folder.path(), "--allow-private-media-addresses"], &["--allow-remote-media"]);
     check(
         &["--model", folder.path(), "--allowed-local-media-path", "/no/such"],
@@ -209,8 +211,34 @@ fn what_is_wrong_is_said_before_the_port_opens() {
     check(&words, &["Address already in use"]);
     std::fs::write(&weights, "version https://git-lfs.github.com/spec/v1\n").unwrap();
     check(&["--model", folder.path(), "--port", "0"], &["git lfs pull"]);
+    std::fs::remove_file(folder.0.join("preprocessor_config.json")).unwrap();
+    check(&["--model", folder.path(), "--port", "0"], &["no preprocessor_config.json", "fetch it"]);
     std::fs::remove_file(folder.0.join("tokenizer.json")).unwrap();
     check(&["--model", folder.path(), "--port", "0"], &["tokenizer.json"]);
+}
+
+/// A signal that comes while the model loads: here while its tokenizer is read, which comes from a pipe.
+#[test]
+fn a_signal_before_it_serves() {
+    let folder = Folder::new("signal");
+    let pipe = folder.0.join("tokenizer.json");
+    std::fs::remove_file(&pipe).unwrap();
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (signal, status) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
+        let mut child = command(&["--model", folder.path(), "--port", "0"]).spawn().unwrap();
+        // Opened as soon as the other end is, without waiting for a program that has ended.
+        let mut open = std::fs::OpenOptions::new();
+        let open = open.write(true).custom_flags(nix::libc::O_NONBLOCK);
+        let _pipe = loop {
+            match open.open(&pipe) {
+                Ok(pipe) => break pipe,
+                Err(_) => assert_eq!(child.try_wait().unwrap(), None),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(status));
+    }
 }
 
 /// A tokenizer that makes tokens the model does not have would let every request fail.

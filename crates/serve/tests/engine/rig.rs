@@ -65,6 +65,7 @@ impl Setup {
             names: vec![name.to_owned()],
             root: name.to_owned(),
             api_key: None,
+            idle_close_ms: 300_000,
             engine: EngineConfig { scheduler, seed: 0 },
             images_max: 999,
             local_media: None,
