@@ -126,7 +126,7 @@ impl Rig {
             if wanted(&stats) {
                 return stats;
             }
-            assert!(begun.elapsed() < Duration::from_secs(60), "{stats:?}");
+            assert!(begun.elapsed() < Duration::from_secs(120), "{stats:?}");
             std::thread::sleep(Duration::from_millis(1));
         }
     }

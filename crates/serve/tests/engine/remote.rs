@@ -13,7 +13,7 @@ use crate::rig::{Reply, Server, Setup, data, post, request};
 const CHAT: &str = "/v1/chat/completions";
 
 fn rules() -> RemoteRules {
-    RemoteRules { hosts: Vec::new(), private_addresses: true, time_max: Duration::from_secs(60), bytes_max: 1 << 20 }
+    RemoteRules { hosts: Vec::new(), private_addresses: true, time_max: Duration::from_secs(600), bytes_max: 1 << 20 }
 }
 
 fn server(rules: Option<RemoteRules>, texts: &[&str]) -> Server {

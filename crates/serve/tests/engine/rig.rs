@@ -203,7 +203,7 @@ impl Server {
 
     pub(crate) fn connect(&self, request: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(600))).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         stream
     }

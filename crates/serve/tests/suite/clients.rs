@@ -55,7 +55,7 @@ fn check_gone(limits: Limits, leave: impl FnOnce(&mut crate::rig::Client, &Reply
 
 impl crate::rig::Client {
     fn until_sink(&mut self, sinks: &Receiver<ReplySink>) -> ReplySink {
-        sinks.recv_timeout(std::time::Duration::from_secs(30)).unwrap()
+        sinks.recv_timeout(std::time::Duration::from_secs(120)).unwrap()
     }
 }
 

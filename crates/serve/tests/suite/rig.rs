@@ -88,8 +88,8 @@ fn head_end(bytes: &[u8]) -> Option<usize> {
 impl Client {
     pub(crate) fn to(address: SocketAddr) -> Self {
         let tcp = TcpStream::connect(address).unwrap();
-        tcp.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        tcp.set_write_timeout(Some(Duration::from_secs(30))).unwrap();
+        tcp.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        tcp.set_write_timeout(Some(Duration::from_secs(120))).unwrap();
         Self { tcp, unread: Vec::new() }
     }
 
@@ -183,7 +183,7 @@ pub(crate) fn chat_body(text: &str) -> String {
 pub(crate) fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
     let start = Instant::now();
     while !ready() {
-        assert!(start.elapsed() < Duration::from_secs(30), "waited in vain: {what}");
+        assert!(start.elapsed() < Duration::from_secs(120), "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
