@@ -32,7 +32,7 @@ mod stream;
 use connection::Connection;
 pub use limits::Limits;
 pub(crate) use listening::Bound;
-use listening::locked;
+pub(crate) use listening::locked;
 pub use listening::{Listening, StopHandle};
 pub(crate) use memory::Share;
 pub use observed::{Keep, Record, WriteStamp};

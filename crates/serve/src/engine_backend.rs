@@ -16,6 +16,7 @@ mod remote;
 mod served;
 mod task;
 mod tokens;
+mod told;
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -81,6 +82,7 @@ impl EngineBackend {
             defaults,
             media: Media::new(parts.image_rules, options.local_media.as_deref(), options.remote_media.clone()),
             engine: engine.handle(),
+            words: Arc::new(told::words()?),
             images_max: options.images_max,
             encoder_tokens: scheduler.encoder_tokens,
             block_tokens: scheduler.block_tokens,

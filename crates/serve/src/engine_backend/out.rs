@@ -1,7 +1,7 @@
 //! One reply on its way to the client: whole, or event by event. Whoever drops it unfinished has failed, and the client is
 //! told so.
 
-use engine::engine::{EngineEvent, EventSink, TokenEvent};
+use engine::engine::TokenEvent;
 use engine::text::{Refusal, RefusalKind};
 use serde::Serialize;
 
@@ -26,6 +26,11 @@ enum State {
 impl Out {
     pub(super) fn new(sink: ReplySink, head_only: bool) -> Self {
         Self { sink, head_only, state: State::Nothing }
+    }
+
+    /// Who it is for.
+    pub(super) fn client(&self) -> ReplySink {
+        self.sink.clone()
     }
 
     /// Whether nobody waits for it any more.
@@ -87,35 +92,13 @@ impl Out {
     }
 }
 
-/// What makes a reply of an engine's tokens; [`Sink`] does what is the same for every kind.
+/// What makes a reply of an engine's tokens; what is the same for every kind is done elsewhere.
 pub(super) trait Reply: Send {
     /// Whether tokens go out as they come.
     fn streams(&self) -> bool;
 
     /// The next token.
     fn token(&mut self, token: &TokenEvent, out: &mut Out);
-}
-
-/// A reply and its way to the client: what the engine tells.
-pub(super) struct Sink {
-    pub(super) out: Out,
-    pub(super) reply: Box<dyn Reply>,
-}
-
-impl EventSink for Sink {
-    fn event(&mut self, event: EngineEvent) {
-        match event {
-            EngineEvent::Accepted if self.reply.streams() => self.out.begin(),
-            EngineEvent::Accepted => {}
-            EngineEvent::Refused(refusal) => self.out.refuse(&refused(&refusal)),
-            EngineEvent::Failed(words) => self.out.refuse(&failed(&words)),
-            EngineEvent::Token(token) => self.reply.token(&token, &mut self.out),
-        }
-    }
-
-    fn is_gone(&self) -> bool {
-        self.out.is_gone()
-    }
 }
 
 impl Drop for Out {

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::media::Media;
 use super::remote::RemoteRules;
+use super::told::Words;
 use crate::shapes;
 use crate::validate::ApiError;
 
@@ -107,6 +108,7 @@ pub(super) struct Served {
     pub(super) defaults: GenerationDefaults,
     pub(super) media: Media,
     pub(super) engine: EngineHandle,
+    pub(super) words: Arc<Words>,
     pub(super) images_max: usize,
     pub(super) encoder_tokens: usize,
     pub(super) block_tokens: usize,

@@ -9,10 +9,11 @@ use super::answer::Answer;
 use super::asked::{Asked, ChatAsked, CompletionAsked};
 use super::chat_reply::ChatReply;
 use super::completion_reply::CompletionReply;
-use super::out::{Out, Reply, Sink, failed, refused};
+use super::out::{Out, Reply, failed, refused};
 use super::prepare::Unprepared;
 use super::served::Served;
 use super::tokens;
+use super::told::Replying;
 use crate::backend::Call;
 use crate::shapes::unique;
 use crate::validate::ApiError;
@@ -46,7 +47,12 @@ impl Task {
         }
         match self.prepare(served, may_wait) {
             Ok(Ready::Whole(body)) => self.out.json(200, &body),
-            Ok(Ready::Engine(request, reply)) => served.engine.submit(request, Box::new(Sink { out: self.out, reply })),
+            Ok(Ready::Engine(request, reply)) => {
+                let has_words = request.params.logprobs.is_some() || request.params.prompt_logprobs.is_some();
+                let replying = Replying::new(self.out, reply);
+                let sink = if has_words { replying.elsewhere(&served.words) } else { replying.here() };
+                served.engine.submit(request, sink);
+            }
             Err(Unprepared::Refused(error)) => self.out.refuse(&error),
             Err(Unprepared::MustWait) => return Some(self),
         }
