@@ -30,7 +30,7 @@ use geometry::Grid;
 pub use attention::BLOCK_TOKENS;
 pub use checkpoint::Checkpoint;
 pub use compute::Dtype;
-pub use config::{Markers, ModelConfig, TextConfig, VisionConfig};
+pub use config::{ModelConfig, TextConfig, VisionConfig};
 pub use error::Error;
 pub use kv_cache::KvCache;
 pub use loader::Progress;

@@ -139,6 +139,19 @@ impl Prompt {
         let words = format!("Input length ({}) exceeds model's maximum context length ({max_model_len}).", self.len());
         Err(Refusal::new(RefusalKind::ContextLength, words))
     }
+
+    /// Refuses a prompt with a picture of more tokens than can be encoded.
+    ///
+    /// # Errors
+    /// [`RefusalKind::Content`] with both counts.
+    pub fn check_pictures(&self, tokens_max: usize) -> Result<(), Refusal> {
+        let Some(image) = self.images.iter().find(|image| image.len > tokens_max) else { return Ok(()) };
+        let words = format!(
+            "a picture has {} tokens, and this server takes pictures of at most {tokens_max}; use a smaller picture",
+            image.len
+        );
+        Err(Refusal::new(RefusalKind::Content, words).of("messages"))
+    }
 }
 
 /// Refuses an input of more tokens than the context, in vLLM's words; pictures count one token each. Of a text vLLM makes

@@ -10,6 +10,7 @@ mod request;
 mod sampler;
 
 pub use defaults::GenerationDefaults;
+pub(crate) use draw::mixed;
 pub use logprobs::{Logprobs, TokenLogprob};
 pub use params::{SamplingLimits, SamplingParams};
 pub use request::SamplingRequest;

@@ -11,7 +11,7 @@ pub use scripted::{RowScript, ScriptedStepper};
 
 use crate::pixels::Patches;
 use crate::prompt::ContentHash;
-use crate::schedule::{EncodeTask, SequenceId, StepEntry, StepPlan};
+use crate::schedule::{EncodeTask, SequenceId, StepPlan};
 
 /// Finds the patches of a picture that is to be encoded: picture `task.image` of `task.sequence`.
 pub type PatchSource<'a> = dyn Fn(&EncodeTask) -> Option<Arc<Patches>> + 'a;
@@ -26,7 +26,7 @@ pub type RowSink<'a> = dyn FnMut(LogitRow<'_>) + 'a;
 pub trait Stepper: Send {
     /// Carries out a plan: forgets and encodes pictures, computes the tokens of each entry, and gives the wanted rows to
     /// `rows`, entry by entry in the order of the plan; in an entry the rows of `prompt_rows` first, then the one of
-    /// `sample`. [`rows_wanted`] says how many.
+    /// `sample`.
     ///
     /// A row belongs to the sink, which may change it: the next one is computed anew or lies elsewhere. Few rows are in
     /// memory at a time, however many are wanted.
@@ -61,12 +61,6 @@ pub enum RowPlace {
     Next,
 }
 
-/// How many rows an entry asks for.
-#[must_use]
-pub fn rows_wanted(entry: &StepEntry) -> usize {
-    entry.prompt_rows.len() + usize::from(entry.sample)
-}
-
 /// A step that cannot be carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StepError {
@@ -78,14 +72,6 @@ pub enum StepError {
         /// Which of its pictures.
         image: usize,
     },
-    /// Patches are not as many numbers as their grid says.
-    #[error("a picture has {found} numbers, and its grid makes {expected}; check preprocessor_config.json")]
-    PatchSize {
-        /// Rows of the grid times numbers in a patch.
-        expected: usize,
-        /// Numbers that are there.
-        found: usize,
-    },
     /// Features of a picture are wanted that were not computed, or not as many.
     #[error("features {from}..{to} of picture {content:?} are wanted and were not computed")]
     NoFeatures {
@@ -95,32 +81,6 @@ pub enum StepError {
         from: usize,
         /// One past the last.
         to: usize,
-    },
-    /// A token is outside the vocabulary.
-    #[error("token {id} is outside the vocabulary of {vocab_size}; refuse such a prompt before it is scheduled")]
-    NoSuchToken {
-        /// The token.
-        id: u32,
-        /// Size of the vocabulary.
-        vocab_size: usize,
-    },
-    /// A block table is too short, or names a block that the cache does not have.
-    #[error("a sequence has {tokens} tokens and blocks {table:?} of a cache of {blocks}")]
-    BadBlocks {
-        /// Tokens of the sequence at the end of the step.
-        tokens: usize,
-        /// Its block table.
-        table: Vec<u32>,
-        /// Blocks of the cache.
-        blocks: usize,
-    },
-    /// Parts of a chunk do not fit together.
-    #[error("a chunk of {tokens} tokens does not fit its {what}")]
-    BadChunk {
-        /// Its number of ids.
-        tokens: usize,
-        /// What is of another length or stands outside.
-        what: &'static str,
     },
     /// The model refuses a chunk or a picture.
     #[error("{0}")]

@@ -7,6 +7,7 @@
 use crate::backend::PlacedReply;
 use crate::error::ServeError;
 use crate::http::Sizes;
+use crate::lock::locked;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -32,7 +33,6 @@ mod stream;
 use connection::Connection;
 pub use limits::Limits;
 pub(crate) use listening::Bound;
-pub(crate) use listening::locked;
 pub use listening::{Listening, StopHandle};
 pub(crate) use memory::Share;
 pub use observed::{Keep, Record, WriteStamp};
@@ -69,7 +69,8 @@ struct App {
     /// Nothing new is taken.
     is_draining: bool,
     wake: Arc<dyn Fn() + Send + Sync>,
-    chats: u64,
+    /// Requests that a backend was asked to answer, since the start.
+    requests: u64,
     /// Requests whose first token has been written, and the time from the kernel's receipt to that write, all together.
     first_tokens: u64,
     first_tokens_ns: u64,
@@ -109,7 +110,7 @@ impl App {
             replies_sender,
             accept_again_ns: None,
             is_draining: false,
-            chats: 0,
+            requests: 0,
             first_tokens: 0,
             first_tokens_ns: 0,
             in_flight: 0,

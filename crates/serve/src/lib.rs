@@ -14,6 +14,7 @@ mod error;
 mod http;
 mod image_size;
 mod loading;
+mod lock;
 mod reply;
 mod rig;
 mod script;

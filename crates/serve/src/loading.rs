@@ -52,7 +52,7 @@ pub(crate) fn backend(args: &Args, say: impl Fn(&str)) -> Result<EngineBackend, 
     };
     let model = load(&folder, flags, dtype, &say)?;
     let prompt_rules = PromptRules {
-        image_token: config.markers.image,
+        image_token: config.image_token_id,
         merge_size: u32::try_from(config.vision.merge_size).unwrap_or(u32::MAX),
     };
     let vocab_size = u32::try_from(config.text.vocab_size).unwrap_or(u32::MAX);
@@ -68,7 +68,7 @@ fn fits(text: &TextSide, config: &ModelConfig, tokenizer: &Path) -> Result<(), S
     if ids > vocab_size {
         return refuse(format!("it has ids up to {}, the model up to {}", ids - 1, vocab_size.saturating_sub(1)));
     }
-    let (given, wanted) = (text.image_token(), config.markers.image);
+    let (given, wanted) = (text.image_token(), config.image_token_id);
     if given != wanted {
         return refuse(format!("its <|image_pad|> is {given}, the model's image_token_id is {wanted}"));
     }

@@ -1,6 +1,7 @@
 //! Replies in the form and order of keys of vLLM 0.32.0 (recorded): the one place that knows them, for a model's answers and
 //! for those of a script. Data only.
 
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::LazyLock;
@@ -269,10 +270,15 @@ pub(crate) struct Pairs<T>(Vec<(String, T)>);
 impl<T> FromIterator<(String, T)> for Pairs<T> {
     fn from_iter<I: IntoIterator<Item = (String, T)>>(pairs: I) -> Self {
         let mut list: Vec<(String, T)> = Vec::new();
+        // A list may be as long as the vocabulary.
+        let mut places: HashMap<String, usize> = HashMap::new();
         for (name, value) in pairs {
-            match list.iter_mut().find(|(other, _)| *other == name) {
+            match places.get(&name).and_then(|at| list.get_mut(*at)) {
                 Some(pair) => pair.1 = value,
-                None => list.push((name, value)),
+                None => {
+                    places.insert(name.clone(), list.len());
+                    list.push((name, value));
+                }
             }
         }
         Self(list)
@@ -338,4 +344,19 @@ pub(crate) fn unique() -> String {
 /// JSON of data that cannot fail to be JSON.
 pub(crate) fn to_json(data: &impl Serialize) -> String {
     serde_json::to_string(data).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_keep_their_order_and_the_last_value() {
+        let pairs: Pairs<u32> =
+            [("a", 1), ("b", 2), ("a", 3)].map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+        assert_eq!(to_json(&pairs), r#"{"a":3,"b":2}"#);
+        // As many as a vocabulary has: names are not looked for one by one, which would take minutes.
+        let many: Pairs<u32> = (0..300_000).map(|number| (number.to_string(), number)).collect();
+        assert_eq!(many.0.len(), 300_000);
+    }
 }

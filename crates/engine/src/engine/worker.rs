@@ -9,6 +9,7 @@ use super::live::{Live, Then};
 use super::stats::EngineStats;
 use super::{EngineRequest, Picture, Shared, locked};
 use crate::pixels::Patches;
+use crate::sampling::mixed;
 use crate::schedule::{EncodeTask, NewSequence, Scheduler, SequenceId, StepOutput, StepPlan, StopRules};
 use crate::stepper::{LogitRow, StepError, Stepper};
 use crate::text::Tokenizer;
@@ -101,6 +102,7 @@ impl Worker {
         match self.scheduler.submit(sequence) {
             Ok(id) => {
                 sink.event(EngineEvent::Accepted);
+                // A number for each request out of one for all.
                 let entropy = mixed(self.seed, self.requests);
                 self.requests += 1;
                 self.live.insert(id, Live::new(request, sink, entropy));
@@ -186,12 +188,4 @@ impl Worker {
         self.stats.refused_queue_full = published.refused_queue_full;
         published.clone_from(&self.stats);
     }
-}
-
-/// A number for each request out of one for all (the finaliser of splitmix64).
-fn mixed(seed: u64, number: u64) -> u64 {
-    let mut mixed = seed.wrapping_add((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }

@@ -27,8 +27,8 @@ pub struct ModelConfig {
     pub text: TextConfig,
     /// The vision tower.
     pub vision: VisionConfig,
-    /// The ids that mark pictures in a prompt.
-    pub markers: Markers,
+    /// `image_token_id`: `<|image_pad|>`, which stands for one image token in a prompt.
+    pub image_token_id: u32,
     /// Whether the output matrix is the embedding.
     pub tie_word_embeddings: bool,
     /// The number format that the checkpoint states (`torch_dtype` or `dtype`).
@@ -60,10 +60,6 @@ pub struct TextConfig {
     pub rope_theta: f64,
     /// How many rotary frequencies follow the temporal, the vertical and the horizontal position.
     pub mrope_section: [usize; 3],
-    /// `bos_token_id`.
-    pub bos_token_id: Option<u32>,
-    /// `eos_token_id`: one id or a list.
-    pub eos_token_ids: Vec<u32>,
 }
 
 /// The vision tower.
@@ -97,19 +93,6 @@ impl VisionConfig {
     }
 }
 
-/// The ids that mark pictures in a prompt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Markers {
-    /// `<|image_pad|>`: stands for one image token.
-    pub image: u32,
-    /// `<|video_pad|>`: video is not supported, the id is there to refuse it.
-    pub video: u32,
-    /// `<|vision_start|>`.
-    pub vision_start: u32,
-    /// `<|vision_end|>`.
-    pub vision_end: u32,
-}
-
 impl ModelConfig {
     /// Reads and checks `config.json` of a checkpoint folder.
     ///
@@ -138,10 +121,10 @@ impl ModelConfig {
         check_kind_of_text(text)?;
         // Before version 5 transformers wrote it beside the text fields.
         let tie = root.flag("tie_word_embeddings")?.unwrap_or(false) || text.flag("tie_word_embeddings")? == Some(true);
-        let text_config = text_config(text, &root)?;
+        let text_config = text_config(text)?;
         Ok(Self {
             vision: vision_config(&root, text_config.hidden_size)?,
-            markers: markers(&root, text_config.vocab_size)?,
+            image_token_id: image_token_id(&root, text_config.vocab_size)?,
             tie_word_embeddings: tie,
             stated_dtype: root.string("torch_dtype")?.or(root.string("dtype")?).or(text.string("dtype")?),
             text: text_config,
@@ -191,7 +174,7 @@ fn check_kind_of_text(text: &Fields<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn text_config(text: &Fields<'_>, root: &Fields<'_>) -> Result<TextConfig, Error> {
+fn text_config(text: &Fields<'_>) -> Result<TextConfig, Error> {
     let hidden_size = text.size("hidden_size", SIZE_MAX)?;
     let heads = text.size("num_attention_heads", SIZE_MAX)?;
     let kv_heads = text.size_or("num_key_value_heads", Some(heads), SIZE_MAX)?.unwrap_or(heads);
@@ -208,7 +191,6 @@ fn text_config(text: &Fields<'_>, root: &Fields<'_>) -> Result<TextConfig, Error
     let intermediate_size = text.size("intermediate_size", SIZE_MAX)?;
     text.check("intermediate_size", intermediate_size.is_multiple_of(2), || "an even number is needed".to_owned())?;
     let (rope_theta, mrope_section) = rope(text, head_dim)?;
-    let eos = text.ids("eos_token_id")?;
     Ok(TextConfig {
         vocab_size: text.size("vocab_size", 16 * SIZE_MAX)?,
         hidden_size,
@@ -221,8 +203,6 @@ fn text_config(text: &Fields<'_>, root: &Fields<'_>) -> Result<TextConfig, Error
         rms_norm_eps: text.positive("rms_norm_eps", 1e-5)? as f32,
         rope_theta,
         mrope_section,
-        bos_token_id: text.ids("bos_token_id")?.or(root.ids("bos_token_id")?).and_then(|ids| ids.first().copied()),
-        eos_token_ids: eos.or(root.ids("eos_token_id")?).unwrap_or_default(),
     })
 }
 
@@ -287,18 +267,11 @@ fn vision_config(root: &Fields<'_>, hidden_size: usize) -> Result<VisionConfig, 
     Ok(found)
 }
 
-fn markers(root: &Fields<'_>, vocab_size: usize) -> Result<Markers, Error> {
-    let id = |field, default| -> Result<u32, Error> {
-        let id = root.ids(field)?.and_then(|ids| ids.first().copied()).unwrap_or(default);
-        root.check(field, (id as usize) < vocab_size, || format!("vocab_size is {vocab_size}"))?;
-        Ok(id)
-    };
-    Ok(Markers {
-        image: id("image_token_id", 151_655)?,
-        video: id("video_token_id", 151_656)?,
-        vision_start: id("vision_start_token_id", 151_652)?,
-        vision_end: id("vision_end_token_id", 151_653)?,
-    })
+fn image_token_id(root: &Fields<'_>, vocab_size: usize) -> Result<u32, Error> {
+    let field = "image_token_id";
+    let id = root.id(field)?.unwrap_or(151_655);
+    root.check(field, (id as usize) < vocab_size, || format!("vocab_size is {vocab_size}"))?;
+    Ok(id)
 }
 
 #[cfg(test)]

@@ -5,12 +5,9 @@ use super::distribution::Choice;
 
 /// A number from 0 up to, not including, 1, for one token of one answer.
 ///
-/// SplitMix64's mixing function (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014) over seed
-/// and place, twice, so that near seeds and places share nothing.
+/// Seed and place are mixed in one after the other, so that near seeds and places share nothing.
 pub(super) fn uniform(seed: u64, place: u64) -> f64 {
-    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-    let stream = mix(seed.wrapping_add(GOLDEN));
-    let bits = mix(stream.wrapping_add(place.wrapping_add(1).wrapping_mul(GOLDEN)));
+    let bits = mixed(mixed(seed, 0), place);
     // The 53 bits that a float64 below 1 can hold.
     (bits >> 11) as f64 / (1u64 << 53) as f64
 }
@@ -28,7 +25,10 @@ pub(super) fn pick(choices: &[Choice], uniform: f64) -> Option<u32> {
     found.or(choices.last()).map(|choice| choice.id)
 }
 
-fn mix(mut bits: u64) -> u64 {
+/// The number at a place of a seed's stream of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number
+/// Generators, 2014).
+pub(crate) fn mixed(seed: u64, place: u64) -> u64 {
+    let mut bits = seed.wrapping_add(place.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)

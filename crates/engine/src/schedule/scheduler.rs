@@ -147,13 +147,7 @@ impl Scheduler {
         }
         // A prompt of exactly the context's length has no room for a token, and the sampling parameters say so.
         new.prompt.check_length(self.config.max_model_len)?;
-        if let Some(image) = new.prompt.images().iter().find(|image| image.len > self.config.encoder_tokens) {
-            let words = format!(
-                "a picture has {} tokens, and this server takes pictures of at most {}; use a smaller picture",
-                image.len, self.config.encoder_tokens
-            );
-            return Err(Refusal::new(RefusalKind::Content, words).of("messages"));
-        }
+        new.prompt.check_pictures(self.config.encoder_tokens)?;
         let id = SequenceId(self.next_id);
         self.next_id += 1;
         self.waiting.push_back(Sequence::new(id, new));

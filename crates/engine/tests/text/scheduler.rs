@@ -14,87 +14,111 @@ use crate::machine::{IMAGE_TOKEN, Machine, Random, prompt, random_prompt};
 
 const EOS: u32 = 1;
 
+/// A scheduler in a run of random steps, and what has to hold of it.
+struct Run {
+    seed: u64,
+    random: Random,
+    config: SchedulerConfig,
+    scheduler: Scheduler,
+    machine: Machine,
+    /// Sequences that have not ended, with how many tokens each may still draw.
+    alive: BTreeMap<SequenceId, usize>,
+}
+
 /// One run; gives the greatest number of steps in a row in which the oldest sequence stood still, and the preemptions.
 fn run(seed: u64, config: SchedulerConfig, steps: usize) -> (usize, u64) {
-    let random = &mut Random(seed);
-    let mut scheduler = Scheduler::new(config).unwrap();
-    let mut machine = Machine::new(&config);
-    let mut alive: BTreeMap<SequenceId, usize> = BTreeMap::new();
+    let (scheduler, machine) = (Scheduler::new(config).unwrap(), Machine::new(&config));
+    let mut run = Run { seed, random: Random(seed), config, scheduler, machine, alive: BTreeMap::new() };
     let (mut still, mut still_most) = (0, 0);
     for step in 0..steps {
         // Arrivals come in bursts, and stop towards the end.
-        if step + 400 < steps && random.one_in(3) {
-            for _ in 0..random.below(4) {
-                let prompt = random_prompt(random, config.max_model_len / 3);
-                let stop = StopRules {
-                    eos_token: Some(EOS).filter(|_| random.one_in(2)),
-                    stop_token_ids: vec![],
-                    max_tokens: 1 + random.below(config.max_model_len / 4),
-                };
-                let (max_tokens, prompt_logprobs) = (stop.max_tokens, random.one_in(10));
-                let new = NewSequence { prompt: Arc::clone(&prompt), stop, prompt_logprobs, salt: Vec::new() };
-                match scheduler.submit(new) {
-                    Ok(id) => {
-                        machine.arrive(id, &prompt);
-                        alive.insert(id, max_tokens);
-                    }
-                    Err(refusal) => assert!(
-                        matches!(refusal.kind, RefusalKind::QueueFull | RefusalKind::ContextLength),
-                        "{refusal}"
-                    ),
-                }
-            }
+        if step + 400 < steps && run.random.one_in(3) {
+            (0..run.random.below(4)).for_each(|_| run.arrive());
         }
-        let plan = scheduler.plan();
-        check_limits(&config, &plan);
-        machine.run(&plan);
-        if let Some((oldest, _)) = alive.first_key_value() {
-            still = if plan.entries.iter().any(|entry| entry.id == *oldest) { 0 } else { still + 1 };
+        if let Some(goes_on) = run.step() {
+            still = if goes_on { 0 } else { still + 1 };
             still_most = still_most.max(still);
-            assert!(!plan.entries.is_empty(), "seed {seed}, step {step}: sequences wait and nothing runs");
         }
-        if random.one_in(20) {
-            // A client goes away, at times while a step runs.
-            let ids: Vec<SequenceId> = alive.keys().copied().collect();
-            if let Some(id) = (!ids.is_empty()).then(|| ids[random.below(ids.len())]) {
-                assert!(scheduler.end(id));
-                assert!(!scheduler.end(id));
-                alive.remove(&id);
+    }
+    run.end();
+    (still_most, run.scheduler.stats().preemptions)
+}
+
+impl Run {
+    fn arrive(&mut self) {
+        let longest = self.config.max_model_len;
+        let prompt = random_prompt(&mut self.random, longest / 3);
+        let stop = StopRules {
+            eos_token: Some(EOS).filter(|_| self.random.one_in(2)),
+            stop_token_ids: vec![],
+            max_tokens: 1 + self.random.below(longest / 4),
+        };
+        let (max_tokens, prompt_logprobs) = (stop.max_tokens, self.random.one_in(10));
+        let new = NewSequence { prompt: Arc::clone(&prompt), stop, prompt_logprobs, salt: Vec::new() };
+        match self.scheduler.submit(new) {
+            Ok(id) => {
+                self.machine.arrive(id, &prompt);
+                self.alive.insert(id, max_tokens);
+            }
+            Err(refusal) => {
+                let kinds = [RefusalKind::QueueFull, RefusalKind::ContextLength];
+                assert!(kinds.contains(&refusal.kind), "{refusal}");
             }
         }
-        let drawn =
-            plan.entries.iter().filter(|entry| entry.sample).map(|entry| (entry.id, 1 + random.below(4) as u32));
-        let output = StepOutput { tokens: drawn.collect() };
-        for event in scheduler.apply(&output) {
-            machine.grow(event.id, event.token.unwrap());
-            let left = alive.get_mut(&event.id).expect("an event of a sequence that has ended");
+    }
+
+    /// One step; whether the oldest sequence was in it, if there is any.
+    fn step(&mut self) -> Option<bool> {
+        let plan = self.scheduler.plan();
+        check_limits(&self.config, &plan);
+        self.machine.run(&plan);
+        let oldest = self.alive.first_key_value().map(|(id, _)| *id);
+        assert!(oldest.is_none() || !plan.entries.is_empty(), "seed {}: sequences wait and nothing runs", self.seed);
+        if self.random.one_in(20) {
+            self.leave();
+        }
+        let sampled = plan.entries.iter().filter(|entry| entry.sample);
+        let tokens = sampled.map(|entry| (entry.id, 1 + self.random.below(4) as u32)).collect();
+        for event in self.scheduler.apply(&StepOutput { tokens }) {
+            self.machine.grow(event.id, event.token.unwrap());
+            let left = self.alive.get_mut(&event.id).expect("an event of a sequence that has ended");
             *left -= 1;
+            assert!(event.finish.is_some() || *left > 0, "longer than max_tokens");
             if event.finish.is_some() {
-                alive.remove(&event.id);
-            } else {
-                assert!(*left > 0, "longer than max_tokens");
+                self.alive.remove(&event.id);
             }
         }
-        let stats = scheduler.stats();
-        assert_eq!(stats.running + stats.waiting, alive.len());
+        let (stats, config) = (self.scheduler.stats(), &self.config);
+        assert_eq!(stats.running + stats.waiting, self.alive.len());
         assert!(stats.running <= config.max_num_seqs && stats.waiting <= config.queue_max + config.max_num_seqs);
+        oldest.map(|oldest| plan.entries.iter().any(|entry| entry.id == oldest))
     }
-    while !scheduler.is_idle() {
-        let plan = scheduler.plan();
-        assert!(!plan.entries.is_empty());
-        machine.run(&plan);
-        let output: Vec<_> = plan.entries.iter().filter(|entry| entry.sample).map(|entry| (entry.id, 2)).collect();
-        for event in scheduler.apply(&StepOutput { tokens: output }) {
-            machine.grow(event.id, 2);
+
+    /// A client goes away, at times while a step runs.
+    fn leave(&mut self) {
+        let ids: Vec<SequenceId> = self.alive.keys().copied().collect();
+        if let Some(id) = (!ids.is_empty()).then(|| ids[self.random.below(ids.len())]) {
+            assert!(self.scheduler.end(id));
+            assert!(!self.scheduler.end(id));
+            self.alive.remove(&id);
         }
     }
-    assert_eq!(scheduler.stats().blocks_used, 0, "seed {seed}: blocks are lost");
-    if config.prefix_caching {
-        assert!(scheduler.stats().prefix_hits_tokens > 0);
-    } else {
-        assert_eq!(scheduler.stats().prefix_hits_tokens, 0);
+
+    /// Steps until all have ended, and looks at what is left.
+    fn end(&mut self) {
+        while !self.scheduler.is_idle() {
+            let plan = self.scheduler.plan();
+            assert!(!plan.entries.is_empty());
+            self.machine.run(&plan);
+            let tokens = plan.entries.iter().filter(|entry| entry.sample).map(|entry| (entry.id, 2)).collect();
+            for event in self.scheduler.apply(&StepOutput { tokens }) {
+                self.machine.grow(event.id, 2);
+            }
+        }
+        let stats = self.scheduler.stats();
+        assert_eq!(stats.blocks_used, 0, "seed {}: blocks are lost", self.seed);
+        assert_eq!(stats.prefix_hits_tokens > 0, self.config.prefix_caching);
     }
-    (still_most, scheduler.stats().preemptions)
 }
 
 fn check_limits(config: &SchedulerConfig, plan: &StepPlan) {

@@ -5,6 +5,7 @@ use super::limits::Limits;
 use super::observed::{Keep, Record};
 use crate::backend::Backend;
 use crate::error::ServeError;
+use crate::lock::locked;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockname, listen, setsockopt, socket, sockopt,
@@ -13,7 +14,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio_rustls::rustls::ServerConfig;
 
 /// What the loop and its handles share.
@@ -30,11 +31,6 @@ impl Shared {
         // A full counter means that the loop is being woken already.
         let _ = self.waker.write(1);
     }
-}
-
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // The data are whole after every single change: a panic elsewhere does not spoil them.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Stops a running server, opens gates, reads records; from any thread.

@@ -3,9 +3,9 @@
 
 use super::App;
 use super::connection::State;
-use super::listening::locked;
 use super::observed::Keep;
 use crate::backend::Output;
+use crate::lock::locked;
 use stamp::now_ns;
 use std::sync::atomic::Ordering;
 

@@ -1,12 +1,12 @@
 //! What is served where, to whom, and with which methods.
 
 use super::connection::Answering;
-use super::listening::locked;
 use super::memory::Share;
 use super::observed::{Keep, Record};
 use super::{App, CONNECTION_FIRST};
 use crate::backend::{Arrival, Call, ReplySink};
 use crate::http::{Received, Whole};
+use crate::lock::locked;
 use crate::shapes::{self, Tokenized};
 use crate::validate::{ApiError, validate};
 use serde_json::json;
@@ -168,7 +168,7 @@ impl App {
         format!(
             "# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running {}\n# TYPE vllm:request_success_total counter\nvllm:request_success_total {}\n# TYPE vllm:time_to_first_token_seconds histogram\nvllm:time_to_first_token_seconds_sum {}\nvllm:time_to_first_token_seconds_count {}\n",
             self.in_flight,
-            self.chats - self.in_flight as u64,
+            self.requests - self.in_flight as u64,
             self.first_tokens_ns as f64 / 1e9,
             self.first_tokens
         )
@@ -189,9 +189,9 @@ impl App {
     /// Notes that a request is being answered.
     fn begin(&mut self, id: u64, request: &Received) -> Option<(Arrival, ReplySink)> {
         let connection = self.connections.get_mut(&id)?;
-        let (number, read_ns, gone) = (self.chats, connection.read_ns, Arc::new(AtomicBool::new(false)));
+        let (number, read_ns, gone) = (self.requests, connection.read_ns, Arc::new(AtomicBool::new(false)));
         self.in_flight += 1;
-        self.chats += 1;
+        self.requests += 1;
         let keep = self.listening.keep;
         if keep != Keep::Nothing {
             locked(&self.listening.shared.records).push(Record {

@@ -6,7 +6,7 @@ mod budget;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use base64::Engine;
@@ -20,6 +20,7 @@ use budget::{Budget, Lease};
 
 use super::out::failed;
 use super::remote::{Remote, RemoteRules};
+use crate::lock::locked;
 use crate::validate::ApiError;
 
 /// Python's decoder does not mind bits that are set behind the last byte.
@@ -169,7 +170,7 @@ impl Media {
         let bytes = picture.bytes();
         let held = Held { picture: Arc::new(picture), held_bytes: Arc::clone(&self.held_bytes) };
         if self.held_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > HELD_BYTES_MAX {
-            let gives_way = std::mem::take(&mut *self.kept());
+            let gives_way = std::mem::take(&mut *locked(&self.kept));
             drop(gives_way);
             if self.held_bytes.load(Ordering::Relaxed) > HELD_BYTES_MAX {
                 return Err(ApiError::busy(
@@ -181,7 +182,7 @@ impl Media {
     }
 
     fn kept_before(&self, name: &[u8; 32]) -> Option<Arc<Held>> {
-        let mut kept = self.kept();
+        let mut kept = locked(&self.kept);
         kept.uses += 1;
         let now = kept.uses;
         let (held, used) = kept.pictures.get_mut(name)?;
@@ -191,7 +192,7 @@ impl Media {
     }
 
     fn keep(&self, name: [u8; 32], held: &Arc<Held>) {
-        let mut kept = self.kept();
+        let mut kept = locked(&self.kept);
         let now = kept.uses;
         if kept.pictures.insert(name, (Arc::clone(held), now)).is_none() {
             kept.bytes += held.picture.bytes();
@@ -201,11 +202,6 @@ impl Media {
             let Some((gone, _)) = oldest.and_then(|name| kept.pictures.remove(&name)) else { return };
             kept.bytes -= gone.picture.bytes();
         }
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        // The data are whole after every single change: a panic elsewhere does not spoil them.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn file(&self, url: &str) -> Result<Vec<u8>, ApiError> {
@@ -336,7 +332,7 @@ mod tests {
         let bytes = first.picture.bytes();
         assert_eq!(media.held_bytes.load(Ordering::Relaxed), bytes);
         drop((first, second));
-        std::mem::take(&mut *media.kept());
+        std::mem::take(&mut *locked(&media.kept));
         assert_eq!(media.held_bytes.load(Ordering::Relaxed), 0);
     }
 

@@ -3,8 +3,10 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+
+use crate::lock::locked;
 
 /// The threads. Each task is handed to one function.
 pub(super) struct Pool<T> {
@@ -45,7 +47,7 @@ impl<T: Send + 'static> Pool<T> {
 
     /// Hands a task over; gives it back if too many wait already.
     pub(super) fn submit(&self, task: T) -> Result<(), T> {
-        let mut queue = self.shared.locked();
+        let mut queue = locked(&self.shared.queue);
         if queue.tasks.len() >= self.tasks_max {
             return Err(task);
         }
@@ -59,7 +61,7 @@ impl<T: Send + 'static> Pool<T> {
 impl<T> Drop for Pool<T> {
     fn drop(&mut self) {
         let left = {
-            let mut queue = self.shared.locked();
+            let mut queue = locked(&self.shared.queue);
             queue.ends = true;
             std::mem::take(&mut queue.tasks)
         };
@@ -81,7 +83,7 @@ impl<T> Shared<T> {
     }
 
     fn next(&self) -> Option<T> {
-        let mut queue = self.locked();
+        let mut queue = locked(&self.queue);
         loop {
             if let Some(task) = queue.tasks.pop_front() {
                 return Some(task);
@@ -91,11 +93,6 @@ impl<T> Shared<T> {
             }
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-    }
-
-    fn locked(&self) -> MutexGuard<'_, Queue<T>> {
-        // The data are whole after every single change: a panic elsewhere does not spoil them.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

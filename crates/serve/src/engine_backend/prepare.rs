@@ -123,14 +123,8 @@ impl Served {
         let prompt = check_input_length(tokens, longest)
             .and_then(|()| Prompt::new(ids, &images, self.prompt_rules))
             .and_then(|prompt| prompt.check_length(longest).map(|()| prompt))
+            .and_then(|prompt| prompt.check_pictures(self.encoder_tokens).map(|()| prompt))
             .map_err(|refusal| refused(&refusal))?;
-        if let Some(image) = prompt.images().iter().find(|image| image.len > self.encoder_tokens) {
-            let words = format!(
-                "a picture has {} tokens, and this server takes pictures of at most {}; use a smaller picture",
-                image.len, self.encoder_tokens
-            );
-            return Err(ApiError::new(400, "BadRequestError", words, Some("messages")));
-        }
         Ok(Arc::new(prompt))
     }
 }

@@ -9,8 +9,8 @@ use engine::engine::{EngineEvent, EventSink};
 
 use super::out::{Out, Reply, failed, refused};
 use super::pool::Pool;
-use crate::app::locked;
 use crate::backend::ReplySink;
+use crate::lock::locked;
 
 /// The threads on which replies with log probabilities are made.
 pub(super) type Words = Pool<Arc<Told>>;

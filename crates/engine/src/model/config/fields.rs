@@ -86,13 +86,9 @@ impl<'a> Fields<'a> {
         Ok(found.unwrap_or_default())
     }
 
-    /// One token id or a list of them.
-    pub(crate) fn ids(&self, field: &str) -> Result<Option<Vec<u32>>, Error> {
-        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-        self.read(field, "a token id or a list of them is needed", |value| match value {
-            Value::Array(values) => values.iter().map(id).collect(),
-            value => id(value).map(|id| vec![id]),
-        })
+    /// A token id.
+    pub(crate) fn id(&self, field: &str) -> Result<Option<u32>, Error> {
+        self.read(field, "a token id is needed", |value| u32::try_from(value.as_u64()?).ok())
     }
 
     /// Refuses the field if it is there and none of `allowed`.

@@ -41,7 +41,7 @@ fn the_published_layout_is_read() {
     let config = read(&published()).unwrap();
     assert_eq!((config.text.head_dim, config.text.mrope_section), (128, [16, 24, 24]));
     assert_eq!((config.vision.head_dim, config.vision.mlp_dim, config.vision.patch_values()), (80, 5120, 1176));
-    assert_eq!(config.text.eos_token_ids, [151_645]);
+    assert_eq!(config.image_token_id, 151_655);
     assert_eq!(config.stated_dtype.as_deref(), Some("bfloat16"));
     assert!(!config.tie_word_embeddings);
 }
@@ -120,7 +120,7 @@ fn sizes_that_do_not_fit_are_refused_with_the_field() {
     check(&[("vision_config", json!(3))], "vision_config is 3");
     check(&[("vision_config/num_heads", json!(17))], "vision_config.num_heads is 17");
     check(&[("image_token_id", json!(152_064))], "image_token_id is 152064, but vocab_size is 152064");
-    check(&[("eos_token_id", json!(-1))], "eos_token_id is -1");
+    check(&[("image_token_id", json!(-1))], "image_token_id is -1");
     check(&[("rms_norm_eps", json!(0))], "rms_norm_eps is 0");
     assert!(matches!(ModelConfig::from_json("[]"), Err(Error::Json { .. })));
 }

@@ -1,7 +1,9 @@
 //! Memory that several threads take for a while: who finds too little left waits for its turn, in the order of coming, so
 //! that a large share is not kept out by small ones for ever. It must not know what the memory is for.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use crate::lock::locked;
 
 /// So many bytes for all.
 pub(super) struct Budget {
@@ -32,7 +34,7 @@ impl Budget {
     /// Takes so many bytes, at most all there are; waits until they are free. Who holds a lease must not take another.
     pub(super) fn take(&self, bytes: u64) -> Lease<'_> {
         let bytes = bytes.min(self.bytes);
-        let mut state = self.locked();
+        let mut state = locked(&self.state);
         let number = state.next;
         state.next += 1;
         while state.turn != number || state.free_bytes < bytes {
@@ -45,15 +47,10 @@ impl Budget {
         Lease { budget: self, bytes }
     }
 
-    fn locked(&self) -> MutexGuard<'_, State> {
-        // The data are whole after every single change: a panic elsewhere does not spoil them.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// How many wait.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> u64 {
-        let state = self.locked();
+        let state = locked(&self.state);
         state.next - state.turn
     }
 }
@@ -66,7 +63,7 @@ impl Lease<'_> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        self.budget.locked().free_bytes += self.bytes;
+        locked(&self.budget.state).free_bytes += self.bytes;
         self.budget.change.notify_all();
     }
 }
