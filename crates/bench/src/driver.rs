@@ -213,12 +213,11 @@ pub fn start(job: &Job, threads: u32, reach: &Reach, stop: &StopSignal) -> std::
     let runtimes = runtimes.collect::<std::io::Result<Vec<_>>>()?;
     let counters = Arc::new(Counters::default());
     let (begin, running) = (Arc::new(Start::of(threads)), Arc::new(AtomicU32::new(threads)));
-    let mut running_threads = Vec::new();
-    for (thread, runtime) in (0..).zip(runtimes) {
+    let works = (0..).zip(runtimes).map(|(thread, runtime)| {
         let job = Job { share: Share { thread, threads }, ..job.clone() };
         let (reach, stop, tell, begin) = (reach.clone(), stop.clone(), tell.clone(), Arc::clone(&begin));
         let (running, counters) = (Arc::clone(&running), Arc::clone(&counters));
-        let work = move || {
+        move || {
             let work = AssertUnwindSafe(|| {
                 let local = tokio::task::LocalSet::new();
                 local.block_on(&runtime, drive(job, reach, stop, (tell.clone(), counters), &begin));
@@ -231,10 +230,11 @@ pub fn start(job: &Job, threads: u32, reach: &Reach, stop: &StopSignal) -> std::
                 // The other end may have gone; then nobody waits for this.
                 let _ = tell.send(RunEvent::Finished);
             }
-        };
-        running_threads.push(std::thread::Builder::new().name(format!("io-{thread}")).spawn(work)?);
-    }
-    Ok(Running { events, counters, threads: running_threads })
+        }
+    });
+    let spawn = |thread, work| std::thread::Builder::new().name(format!("io-{thread}")).spawn(work);
+    let threads = start::all_or_none(works, spawn)?;
+    Ok(Running { events, counters, threads })
 }
 
 fn words_of(panic: &(dyn Any + Send)) -> String {

@@ -27,8 +27,10 @@ use worker::Worker;
 /// Limits of an engine.
 #[derive(Debug, Clone, Copy)]
 pub struct EngineConfig {
-    /// Limits of the scheduler. Its `queue_max` bounds all requests that wait, wherever they do.
+    /// Limits of the scheduler.
     pub scheduler: SchedulerConfig,
+    /// Most requests that wait, wherever they do (`--max-num-queued-reqs`).
+    pub queue_max: usize,
     /// What the draws of requests without a seed of their own are made from (`--seed`).
     pub seed: u64,
 }
@@ -102,9 +104,7 @@ impl Engine {
         tokenizer: Arc<Tokenizer>,
         config: EngineConfig,
     ) -> Result<Self, EngineError> {
-        let queue_max = config.scheduler.queue_max;
-        // The queue is bounded here, where the sender can still be told.
-        let scheduler = Scheduler::new(SchedulerConfig { queue_max: usize::MAX, ..config.scheduler })?;
+        let (queue_max, scheduler) = (config.queue_max, Scheduler::new(config.scheduler)?);
         let stats = EngineStats { scheduler: scheduler.stats(), ..EngineStats::default() };
         let shared =
             Arc::new(Shared { inbox: Mutex::default(), wake: Condvar::new(), stats: Mutex::new(stats), queue_max });

@@ -88,7 +88,7 @@ impl EngineBackend {
             block_tokens: scheduler.block_tokens,
             prefix_caching: scheduler.prefix_caching,
         });
-        let pool = Self::pool(&served, options.remote_media.is_some(), scheduler.queue_max)?;
+        let pool = Self::pool(&served, options.remote_media.is_some(), options.engine.queue_max)?;
         let (api_key, idle_close_ms) = (options.api_key.clone(), options.idle_close_ms);
         Ok(Self { pool, served, _engine: engine, api_key, idle_close_ms })
     }

@@ -44,7 +44,7 @@ pub(crate) fn backend(args: &Args, say: impl Fn(&str)) -> Result<EngineBackend, 
         root: name.to_owned(),
         api_key: args.api_key.clone(),
         idle_close_ms: flags.http_timeout_keep_alive * 1000,
-        engine: EngineConfig { scheduler, seed: flags.seed },
+        engine: EngineConfig { scheduler, queue_max: flags.max_num_queued_reqs, seed: flags.seed },
         images_max: flags.images_max()?,
         local_media: flags.allowed_local_media_path.clone(),
         remote_media: flags.remote_media(),
@@ -135,7 +135,6 @@ fn limits(
         prefix_caching: !flags.no_enable_prefix_caching,
         // As in vLLM: a step's tokens, or one picture if that is more.
         encoder_tokens: flags.max_num_batched_tokens.max(usize::try_from(picture_tokens).unwrap_or(usize::MAX)),
-        queue_max: flags.max_num_queued_reqs,
     })
 }
 

@@ -1,6 +1,7 @@
-//! Several io threads begin a round at one time, once all have their connections.
+//! Several io threads begin a round at one time, once all are there and have their connections.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Which of the io threads this is. Thread `t` of `n` takes the requests t, t + n, t + 2n, …
@@ -27,6 +28,42 @@ impl Share {
     pub fn of(self, all: u64) -> u64 {
         all / u64::from(self.threads) + u64::from(u64::from(self.thread) < all % u64::from(self.threads))
     }
+}
+
+/// Starts a thread for each work. None begins before all are there: where one cannot be had, those that are have ended
+/// without their work when this returns.
+pub(super) fn all_or_none<Work: FnOnce() + Send + 'static>(
+    works: impl Iterator<Item = Work>,
+    spawn: impl Fn(usize, Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>>,
+) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let may_begin = Arc::new(RwLock::new(false));
+    let mut are_there = may_begin.write().unwrap_or_else(PoisonError::into_inner);
+    let mut threads = Vec::new();
+    let mut failed = None;
+    for (number, work) in works.enumerate() {
+        let may_begin = Arc::clone(&may_begin);
+        // Waits until it is known whether all are there.
+        let waits = Box::new(move || {
+            if *may_begin.read().unwrap_or_else(PoisonError::into_inner) {
+                work();
+            }
+        });
+        match spawn(number, waits) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        }
+    }
+    *are_there = failed.is_none();
+    drop(are_there);
+    let Some(error) = failed else { return Ok(threads) };
+    for thread in threads {
+        // They had nothing to do in which they could panic.
+        let _ = thread.join();
+    }
+    Err(error)
 }
 
 /// Where the threads of a round meet.
@@ -89,6 +126,31 @@ mod tests {
                 assert_eq!(shares.iter().filter(|share| share.has(number)).count(), 1);
             }
         }
+    }
+
+    #[test]
+    fn where_a_thread_is_missing_no_work_begins() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let check = |missing: usize, expected: Result<usize, std::io::ErrorKind>, begun: usize| {
+            let count = Arc::new(AtomicUsize::new(0));
+            let works = (0..5).map(|_| {
+                let count = Arc::clone(&count);
+                move || {
+                    count.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+            let started = all_or_none(works, |number, work| match number == missing {
+                true => Err(std::io::ErrorKind::WouldBlock.into()),
+                false => Ok(std::thread::spawn(work)),
+            });
+            let joined = started.map(|threads| threads.into_iter().map(|thread| thread.join().unwrap()).count());
+            assert_eq!(joined.map_err(|error| error.kind()), expected);
+            // The threads that had been started are gone, and with them their share of this.
+            assert_eq!((count.load(Ordering::SeqCst), Arc::strong_count(&count)), (begun, 1));
+        };
+        check(3, Err(std::io::ErrorKind::WouldBlock), 0);
+        check(0, Err(std::io::ErrorKind::WouldBlock), 0);
+        check(9, Ok(5), 5);
     }
 
     #[test]

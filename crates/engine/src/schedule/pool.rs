@@ -65,12 +65,6 @@ impl BlockPool {
         self.free.len()
     }
 
-    /// How many sequences lease a block.
-    #[must_use]
-    pub fn leases_of(&self, block: u32) -> u32 {
-        self.leases.get(block as usize).copied().unwrap_or(0)
-    }
-
     /// Leases the blocks of the longest known prefix of these names.
     pub fn share(&mut self, names: &[BlockHash]) -> BlockLease {
         let mut lease = BlockLease::default();
@@ -154,7 +148,7 @@ mod tests {
         }
         let second = pool.share(&[name(0), name(1), name(9), name(2)]);
         assert_eq!(second.blocks(), &first.blocks()[..2]);
-        assert_eq!(pool.leases_of(0), 2);
+        assert_eq!(pool.leases[0], 2);
         pool.give_back(first);
         assert_eq!(pool.free(), 2, "two blocks are still leased");
         pool.give_back(second);

@@ -12,7 +12,7 @@ use super::encoder::{Acquired, EncoderCache};
 use super::plan::{EncodeTask, Event, Finish, SequenceId, StepEntry, StepOutput, StepPlan};
 use super::pool::{BlockLease, BlockPool};
 use super::sequence::{NewSequence, Sequence};
-use crate::text::{Refusal, RefusalKind};
+use crate::text::Refusal;
 
 /// Limits of a scheduler. All are at least 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,6 @@ pub struct SchedulerConfig {
     pub prefix_caching: bool,
     /// Most image tokens whose features are kept at a time. No picture may have more.
     pub encoder_tokens: usize,
-    /// Most waiting sequences.
-    pub queue_max: usize,
 }
 
 /// Limits that do not fit together.
@@ -135,16 +133,12 @@ impl Scheduler {
         })
     }
 
-    /// Takes a sequence into the queue.
+    /// Takes a sequence into the queue, which has no bound: whoever submits has one.
     ///
     /// # Errors
-    /// [`RefusalKind::QueueFull`]; [`RefusalKind::ContextLength`] if the prompt leaves no room for an answer;
-    /// [`RefusalKind::Content`] if a picture is larger than the encoder's cache.
+    /// [`RefusalKind::ContextLength`](crate::text::RefusalKind::ContextLength) if the prompt leaves no room for an answer;
+    /// [`RefusalKind::Content`](crate::text::RefusalKind::Content) if a picture is larger than the encoder's cache.
     pub fn submit(&mut self, new: NewSequence) -> Result<SequenceId, Refusal> {
-        if self.waiting.len() >= self.config.queue_max {
-            let words = format!("{} requests are waiting already; try again later", self.waiting.len());
-            return Err(Refusal::new(RefusalKind::QueueFull, words));
-        }
         // A prompt of exactly the context's length has no room for a token, and the sampling parameters say so.
         new.prompt.check_length(self.config.max_model_len)?;
         new.prompt.check_pictures(self.config.encoder_tokens)?;

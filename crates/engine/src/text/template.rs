@@ -72,12 +72,6 @@ impl ChatTemplate {
         Self { format: format.unwrap_or(self.detected), ..self }
     }
 
-    /// The format that the template's text shows.
-    #[must_use]
-    pub fn detected_format(&self) -> ContentFormat {
-        self.detected
-    }
-
     /// The format in use.
     #[must_use]
     pub fn format(&self) -> ContentFormat {

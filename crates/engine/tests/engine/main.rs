@@ -144,7 +144,7 @@ fn a_full_queue_refuses() {
         row[5] = 1.0;
     });
     let mut limits = config();
-    (limits.scheduler.queue_max, limits.scheduler.max_num_seqs) = (3, 1);
+    (limits.queue_max, limits.scheduler.max_num_seqs) = (3, 1);
     let rig = Rig::of(stepper, limits);
     let first = rig.ask(request(&[1], 1));
     rig.until(|stats| stats.scheduler.running == 1);

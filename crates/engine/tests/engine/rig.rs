@@ -57,9 +57,8 @@ pub(crate) fn config() -> EngineConfig {
         blocks: 1024,
         prefix_caching: true,
         encoder_tokens: 4096,
-        queue_max: 10_000,
     };
-    EngineConfig { scheduler, seed: 0 }
+    EngineConfig { scheduler, queue_max: 10_000, seed: 0 }
 }
 
 pub(crate) fn prompt(ids: &[u32]) -> Arc<Prompt> {

@@ -33,7 +33,8 @@ fn run(seed: u64, config: SchedulerConfig, steps: usize) -> (usize, u64) {
     for step in 0..steps {
         // Arrivals come in bursts, and stop towards the end.
         if step + 400 < steps && run.random.one_in(3) {
-            (0..run.random.below(4)).for_each(|_| run.arrive());
+            let count = run.random.below(4).min(QUEUE_MAX.saturating_sub(run.scheduler.stats().waiting));
+            (0..count).for_each(|_| run.arrive());
         }
         if let Some(goes_on) = run.step() {
             still = if goes_on { 0 } else { still + 1 };
@@ -60,10 +61,7 @@ impl Run {
                 self.machine.arrive(id, &prompt);
                 self.alive.insert(id, max_tokens);
             }
-            Err(refusal) => {
-                let kinds = [RefusalKind::QueueFull, RefusalKind::ContextLength];
-                assert!(kinds.contains(&refusal.kind), "{refusal}");
-            }
+            Err(refusal) => assert_eq!(refusal.kind, RefusalKind::ContextLength, "{refusal}"),
         }
     }
 
@@ -90,7 +88,7 @@ impl Run {
         }
         let (stats, config) = (self.scheduler.stats(), &self.config);
         assert_eq!(stats.running + stats.waiting, self.alive.len());
-        assert!(stats.running <= config.max_num_seqs && stats.waiting <= config.queue_max + config.max_num_seqs);
+        assert!(stats.running <= config.max_num_seqs && stats.waiting <= QUEUE_MAX + config.max_num_seqs);
         oldest.map(|oldest| plan.entries.iter().any(|entry| entry.id == oldest))
     }
 
@@ -145,8 +143,10 @@ const SMALL: SchedulerConfig = SchedulerConfig {
     blocks: 40,
     prefix_caching: true,
     encoder_tokens: 24,
-    queue_max: 30,
 };
+
+/// So many may wait in a run.
+const QUEUE_MAX: usize = 30;
 
 #[test]
 fn a_hundred_thousand_random_steps() {
@@ -284,7 +284,7 @@ fn a_failed_step_leaves_nothing_behind() {
 
 #[test]
 fn what_cannot_be_served_is_refused() {
-    let mut scheduler = Scheduler::new(SchedulerConfig { queue_max: 1, ..SMALL }).unwrap();
+    let mut scheduler = Scheduler::new(SMALL).unwrap();
     let mut check = |prompt: Arc<Prompt>, expected: Option<RefusalKind>| {
         let stop = StopRules { max_tokens: 1, ..StopRules::default() };
         let found = scheduler.submit(NewSequence { prompt, stop, prompt_logprobs: false, salt: Vec::new() });
@@ -293,7 +293,6 @@ fn what_cannot_be_served_is_refused() {
     check(prompt(&[3; 97], &[]), Some(RefusalKind::ContextLength));
     check(prompt(&[IMAGE_TOKEN], &[(56 * 7, 1)]), Some(RefusalKind::Content));
     check(prompt(&[3; 96], &[]), None);
-    check(prompt(&[3], &[]), Some(RefusalKind::QueueFull));
 }
 
 #[test]

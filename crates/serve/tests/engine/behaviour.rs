@@ -70,8 +70,8 @@ fn many_at_once() {
 #[test]
 fn a_full_queue_is_429() {
     let mut setup = Setup::new("m");
-    let scheduler = &mut setup.options.engine.scheduler;
-    (scheduler.max_num_seqs, scheduler.queue_max) = (1, 2);
+    let limits = &mut setup.options.engine;
+    (limits.scheduler.max_num_seqs, limits.queue_max) = (1, 2);
     let (open, gate) = channel::<()>();
     let token = setup.id("a") as usize;
     let server = setup.scripted(move |_, _, row| {

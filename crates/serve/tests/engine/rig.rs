@@ -59,14 +59,13 @@ impl Setup {
             blocks: 8192,
             prefix_caching: true,
             encoder_tokens: 16384,
-            queue_max: 10_000,
         };
         let options = ServeOptions {
             names: vec![name.to_owned()],
             root: name.to_owned(),
             api_key: None,
             idle_close_ms: 300_000,
-            engine: EngineConfig { scheduler, seed: 0 },
+            engine: EngineConfig { scheduler, queue_max: 10_000, seed: 0 },
             images_max: 999,
             local_media: None,
             remote_media: None,
