@@ -57,7 +57,7 @@ pub struct EngineRequest {
     pub params: SamplingParams,
     /// Requests of different salt share no blocks (`cache_salt`).
     pub salt: Vec<u8>,
-    /// When it came.
+    /// When the server had read it: before its pictures were.
     pub arrived: Instant,
 }
 
@@ -84,10 +84,17 @@ struct Shared {
     queue_max: usize,
 }
 
+/// A request with who waits for its events.
+struct Submission {
+    request: EngineRequest,
+    sink: Box<dyn EventSink>,
+    handed_over: Instant,
+}
+
 /// What has come and is not in the scheduler yet.
 #[derive(Default)]
 struct Inbox {
-    submissions: Vec<(EngineRequest, Box<dyn EventSink>)>,
+    submissions: Vec<Submission>,
     /// Requests that were taken out and do not run yet.
     waiting_inside: usize,
     /// The engine has ended or is about to: what is there is given up.
@@ -140,7 +147,7 @@ impl EngineHandle {
         let waiting = inbox.submissions.len() + inbox.waiting_inside;
         let refusal = match inbox.is_closed {
             false if waiting < self.shared.queue_max => {
-                inbox.submissions.push((request, sink));
+                inbox.submissions.push(Submission { request, sink, handed_over: Instant::now() });
                 drop(inbox);
                 self.shared.wake.notify_all();
                 return;

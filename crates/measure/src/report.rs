@@ -169,8 +169,8 @@ fn server_times(out: &mut String, summary: &RunSummary, lang: Lang) {
             &format!(
                 "{}{}{others}",
                 lang.pick(
-                    "the server's own means from when its engine had a request, ms: ",
-                    "服务端自引擎收到请求起的平均值，毫秒："
+                    "the server's own means from when it had a request, ms: ",
+                    "服务端自收到请求起的平均值，毫秒："
                 ),
                 parts.join(", ")
             ),

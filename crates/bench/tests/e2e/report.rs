@@ -225,8 +225,7 @@ fn the_server_s_own_times_stand_beside_ours() {
     assert_eq!((own.name.as_str(), own.n), ("vllm:time_to_first_token_seconds", 6));
     let ours = run.mean("ttft_ms");
     assert!(40.0 <= own.mean_ms() && own.mean_ms() <= ours, "the server says {}, we say {ours}", own.mean_ms());
-    let line =
-        format!("the server's own means from when its engine had a request, ms: TTFT {:.3} (n 6)", own.mean_ms());
+    let line = format!("the server's own means from when it had a request, ms: TTFT {:.3} (n 6)", own.mean_ms());
     assert!(run.stderr.contains(&line) && report(&run.folder, "").0.contains(&line), "{}", run.stderr);
     check_files(&run, true);
 }

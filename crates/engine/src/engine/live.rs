@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::event::{EngineEvent, EventSink, FinishReason, StopReason, TokenEvent};
 use super::stats::EngineStats;
-use super::{EngineRequest, Picture};
+use super::{Picture, Submission};
 use crate::prompt::Prompt;
 use crate::sampling::{BadLogits, Logprobs, Sampled, Sampler};
 use crate::schedule::{Event, Finish};
@@ -30,6 +30,8 @@ pub(super) struct Live {
 #[derive(Clone, Copy)]
 struct Times {
     arrived: Instant,
+    /// To the engine: pictures were read before.
+    handed_over: Instant,
     started: Option<Instant>,
     first: Option<Instant>,
     last: Instant,
@@ -43,7 +45,8 @@ pub(super) enum Then {
 }
 
 impl Live {
-    pub(super) fn new(request: EngineRequest, sink: Box<dyn EventSink>, entropy: u64) -> Self {
+    pub(super) fn new(submission: Submission, entropy: u64) -> Self {
+        let Submission { request, sink, handed_over } = submission;
         let params = request.params;
         let stops = StopStrings::new(&params.stop, params.include_stop_str_in_output);
         let detokenizer = Detokenizer::new(request.prompt.ids(), stops, params.skip_special_tokens, params.min_tokens);
@@ -57,7 +60,7 @@ impl Live {
             prompt_logprobs,
             drawn: None,
             tokens: 0,
-            times: Times { arrived: request.arrived, started: None, first: None, last: request.arrived },
+            times: Times { arrived: request.arrived, handed_over, started: None, first: None, last: request.arrived },
         }
     }
 
@@ -69,7 +72,7 @@ impl Live {
     pub(super) fn starts(&mut self, now: Instant, stats: &mut EngineStats) {
         if self.times.started.is_none() {
             self.times.started = Some(now);
-            stats.queue_s.observe((now - self.times.arrived).as_secs_f64(), 1);
+            stats.queue_s.observe((now - self.times.handed_over).as_secs_f64(), 1);
         }
     }
 

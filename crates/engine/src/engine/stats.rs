@@ -63,7 +63,7 @@ pub struct EngineStats {
     pub tpot_s: Histogram,
     /// From arrival to the last token, s.
     pub e2e_s: Histogram,
-    /// From arrival to the first step, s.
+    /// From when the engine got it to the first step, s.
     pub queue_s: Histogram,
     /// From the first step to the last token, s.
     pub inference_s: Histogram,

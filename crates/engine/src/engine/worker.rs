@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::event::{EngineEvent, EventSink};
 use super::live::{Live, Then};
 use super::stats::EngineStats;
-use super::{EngineRequest, Picture, Shared, locked};
+use super::{Picture, Shared, Submission, locked};
 use crate::pixels::Patches;
 use crate::sampling::mixed;
 use crate::schedule::{EncodeTask, NewSequence, Scheduler, SequenceId, StepOutput, StepPlan, StopRules};
@@ -56,8 +56,8 @@ impl Worker {
     pub(super) fn run(mut self) {
         let _end = ClosesAtTheEnd(Arc::clone(&self.shared));
         while let Some(submissions) = self.wait() {
-            for (request, sink) in submissions {
-                self.submit(request, sink);
+            for submission in submissions {
+                self.submit(submission);
             }
             self.end_gone();
             let plan = self.scheduler.plan();
@@ -71,7 +71,7 @@ impl Worker {
     }
 
     /// What has come; waits only if there is nothing to compute. `None`: it is over.
-    fn wait(&self) -> Option<Vec<(EngineRequest, Box<dyn EventSink>)>> {
+    fn wait(&self) -> Option<Vec<Submission>> {
         let mut inbox = locked(&self.shared.inbox);
         loop {
             let is_idle = self.scheduler.is_idle() && inbox.submissions.is_empty();
@@ -88,11 +88,13 @@ impl Worker {
         }
     }
 
-    fn submit(&mut self, request: EngineRequest, mut sink: Box<dyn EventSink>) {
+    fn submit(&mut self, mut submission: Submission) {
+        let sink = &mut submission.sink;
         if sink.is_gone() {
             self.stats.finished.abort += 1;
             return;
         }
+        let request = &submission.request;
         let sequence = NewSequence {
             prompt: Arc::clone(&request.prompt),
             stop: StopRules::from(&request.params),
@@ -105,7 +107,7 @@ impl Worker {
                 // A number for each request out of one for all.
                 let entropy = mixed(self.seed, self.requests);
                 self.requests += 1;
-                self.live.insert(id, Live::new(request, sink, entropy));
+                self.live.insert(id, Live::new(submission, entropy));
             }
             Err(refusal) => sink.event(EngineEvent::Refused(refusal)),
         }

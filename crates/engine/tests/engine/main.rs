@@ -8,7 +8,7 @@ mod tiny;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use engine::engine::{EngineConfig, EngineEvent, EngineHandle, EventSink, FinishReason, StopReason};
 use engine::prompt::{Prompt, PromptRules};
@@ -242,4 +242,16 @@ fn limits_that_do_not_fit_are_refused_at_the_start() {
     let mut limits: EngineConfig = config();
     limits.scheduler.blocks = 2;
     assert!(Rig::try_of(ScriptedStepper::answering(VOCAB, ANSWER.to_vec()), limits).is_err());
+}
+
+#[test]
+fn what_came_before_the_engine_got_a_request_is_no_queue() {
+    let rig = Rig::answering(config());
+    let mut request = request(&[1, 2], 1);
+    // Its pictures took ten minutes to read.
+    request.arrived -= Duration::from_secs(600);
+    rig.ask(request).all();
+    let stats = rig.idle_stats();
+    assert_eq!((stats.queue_s.count(), stats.ttft_s.count()), (1, 1));
+    assert!(stats.queue_s.sum() < 600.0 && stats.ttft_s.sum() >= 600.0, "{stats:?}");
 }
