@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Some(Command::Report(args)) => commands::report(args, lang),
         Some(Command::ParseLog(args)) => commands::parse_log(args, lang),
+        Some(Command::Scenes(args)) => commands::scenes(args, lang),
         #[cfg(target_os = "linux")]
         Some(Command::Calibrate(args)) => bench::calibrate::run(args, lang),
         #[cfg(target_os = "linux")]

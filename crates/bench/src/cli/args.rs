@@ -1,6 +1,6 @@
 //! Every flag, as clap sees it. Checks that need more than one flag are the plan's.
 
-use super::subcommands::{CalibrateArgs, ParseLogArgs, ReportArgs, ServerArgs};
+use super::subcommands::{CalibrateArgs, ParseLogArgs, ReportArgs, ScenesArgs, ServerArgs};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use measure::{Clock, Definitions, Detail, Lang};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Turn benchmark logs (of this tool, the script, vllm bench serve, SGLang) into CSV
     ParseLog(ParseLogArgs),
+    /// Draw pictures of road works whose truth is known, to grade a server by (--expect) or to train the small model
+    Scenes(ScenesArgs),
     #[cfg(target_os = "linux")]
     /// Measure this client's own error on this machine, against a scripted server whose send times are known
     Calibrate(CalibrateArgs),
@@ -55,7 +57,7 @@ pub struct RunArgs {
     /// Look for images in the folders below --image_dir too
     #[arg(long, requires = "image_dir", help_heading = "Images")]
     pub recursive: bool,
-    /// Made-up image instead of a file: noise:WxH, gradient:WxH or photo:WxH; may be repeated, requests take them in turn
+    /// Made-up image instead of a file: noise:WxH, gradient:WxH, photo:WxH or scenes:WxH (drawn road works); may be repeated, requests take them in turn
     #[arg(long, value_name = "KIND:WxH", conflicts_with = "image_dir", help_heading = "Images")]
     pub synthetic_image: Vec<String>,
     /// Send text only

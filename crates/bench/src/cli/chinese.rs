@@ -21,6 +21,10 @@ pub(super) fn translate(command: Command) -> Command {
         .mut_subcommand("calibrate", |calibrate| {
             translate_arguments(with_help(calibrate)).about("在本机上用发送时间已知的脚本服务端测量本客户端自身的误差")
         })
+        .mut_subcommand("scenes", |scenes| {
+            translate_arguments(with_help(scenes))
+                .about("绘制内容已知的道路施工图片，用于给服务端评分（--expect），或训练小模型")
+        })
         .mut_subcommand("parse-log", |parse| {
             translate_arguments(with_help(parse)).about("把日志（本工具、原脚本、vllm bench serve、SGLang）转成 CSV")
         })
@@ -63,7 +67,10 @@ const HELP: &[(&str, &str)] = &[
     ("image_path", "每个请求使用的图片；可重复给出，一个请求含多张图"),
     ("image_dir", "图片目录；各请求取不同的图片，按 --seed 打乱"),
     ("recursive", "也查找 --image_dir 的子目录"),
-    ("synthetic_image", "合成图片：noise:宽x高、gradient:宽x高 或 photo:宽x高；可重复，请求轮流使用"),
+    (
+        "synthetic_image",
+        "合成图片：noise:宽x高、gradient:宽x高、photo:宽x高 或 scenes:宽x高（绘制的道路施工画面）；可重复，请求轮流使用",
+    ),
     ("no_image", "只发送文本"),
     ("images_per_request", "每个请求含多少张 --image_dir 或 --synthetic-image 的图片"),
     ("image_first", "图片在文本之前"),
@@ -139,5 +146,16 @@ const HELP: &[(&str, &str)] = &[
     ("format", "打印什么：文本、结果块、JSON、CSV 或 vllm 的 JSON"),
     ("logs", "日志文件；- 为标准输入；给出多个时，最后一列为每行的文件"),
     ("answers", "输出回答（图片、回答）而不是数字"),
+    ("folder", "写入的目录；其中不得已有场景"),
+    ("count", "图片数"),
+    ("first", "第一个场景的编号"),
+    ("split", "用哪些场景：检验用（held-out）或训练用（training），两者永不相同"),
+    ("size", "图片尺寸，宽x高"),
+    ("brightness", "亮度倍数"),
+    ("shift", "整幅画面向右、向下移动多少，以 1080x810 图片的像素计"),
+    ("border", "移动后空出的部分用什么填充"),
+    ("grain", "像相机那样，各图的亮度与噪点略有不同"),
+    ("questions", "每张图片每种语言在 expect.jsonl 中写入多少个简短问题，另有一个描述"),
+    ("pool", "改为写训练集：模型尺寸的图片，每个分片 4096 张"),
     ("flags", "增加一列，说明该块的特殊之处"),
 ];

@@ -9,4 +9,6 @@ mod subcommands;
 pub use args::{Arrivals, Cli, Command, ImageAs, MaxTokensField, OverCap, PartOrder, RunArgs};
 pub use faults::fault;
 pub use spelling::{command, parse};
-pub use subcommands::{CalibrateArgs, ParseLogArgs, ReportArgs, ReportFormat, ServerArgs};
+pub use subcommands::{
+    BorderArg, CalibrateArgs, ParseLogArgs, ReportArgs, ReportFormat, ScenesArgs, ServerArgs, SplitArg,
+};

@@ -77,6 +77,61 @@ pub struct CalibrateArgs {
     pub json: bool,
 }
 
+/// Flags of `scenes`.
+#[derive(Debug, Clone, Args)]
+pub struct ScenesArgs {
+    /// Folder to write to; it must not hold scenes already
+    pub folder: PathBuf,
+    /// How many pictures
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub count: u64,
+    /// Number of the first scene
+    #[arg(long, value_name = "K", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..1 << 48))]
+    pub first: u64,
+    /// Which scenes: those for examination or those for training, which are never the same
+    #[arg(long, value_enum, default_value_t = SplitArg::HeldOut)]
+    pub split: SplitArg,
+    /// Size of the pictures
+    #[arg(long, value_name = "WxH", default_value = "1080x810", value_parser = scene_size)]
+    pub size: (u32, u32),
+    /// Factor of the light
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = brightness)]
+    pub brightness: f64,
+    /// How far the whole picture is moved to the right and downward, in pixels of a picture of 1080x810
+    #[arg(long, value_name = "X,Y", default_value = "0,0", allow_hyphen_values = true, value_parser = shift)]
+    pub shift: (f64, f64),
+    /// What fills the place that it leaves
+    #[arg(long, value_enum, default_value_t = BorderArg::Black)]
+    pub border: BorderArg,
+    /// Light and noise that differ a little from picture to picture, as in a camera
+    #[arg(long)]
+    pub grain: bool,
+    /// How many short questions expect.jsonl asks of each picture in each language, beside the description
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub questions: u32,
+    /// Write a training pool instead: pictures at the model's size, in shards of 4096
+    #[arg(long, conflicts_with_all = ["size", "brightness", "shift", "border", "grain", "questions"])]
+    pub pool: bool,
+}
+
+/// [`scenes::Split`] on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SplitArg {
+    /// For examination.
+    HeldOut,
+    /// For training.
+    Training,
+}
+
+/// [`scenes::Border`] on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BorderArg {
+    /// Black.
+    Black,
+    /// The outermost pixels, repeated.
+    Edge,
+}
+
 /// The command line of `vlm-server`.
 #[derive(Debug, Clone, Args)]
 pub struct ServerArgs {
@@ -106,6 +161,22 @@ fn interval(given: &str) -> Result<f64, String> {
 
 fn megabytes(given: &str) -> Result<f64, String> {
     within(given, 0.01, 150.0).ok_or_else(|| "megabytes from 0.01 to 150 are expected".to_owned())
+}
+
+fn scene_size(given: &str) -> Result<(u32, u32), String> {
+    let sides = given.split_once(['x', 'X', '×']).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    let (width, height) = sides.ok_or("width x height is expected, such as 1080x810")?;
+    scenes::check_size(width, height).map_err(|error| error.to_string())
+}
+
+fn brightness(given: &str) -> Result<f64, String> {
+    within(given, 0.05, 5.0).ok_or_else(|| "a factor from 0.05 to 5 is expected".to_owned())
+}
+
+fn shift(given: &str) -> Result<(f64, f64), String> {
+    let way = |text: &str| within(text.trim(), -1000.0, 1000.0);
+    let both = given.split_once(',').and_then(|(x, y)| Some((way(x)?, way(y)?)));
+    both.ok_or_else(|| "X,Y is expected, each from -1000 to 1000, such as 40,-25".to_owned())
 }
 
 fn within(given: &str, least: f64, most: f64) -> Option<f64> {

@@ -1,10 +1,12 @@
-//! What is done with runs and logs that are already there, without a server.
+//! What is done without a server: with runs and logs that are already there, and scenes drawn.
 
 mod parse_log;
 mod report;
+mod scenes;
 
 pub use parse_log::parse_log;
 pub use report::report;
+pub use scenes::scenes;
 
 use crate::session::Failure;
 use std::io::Write;

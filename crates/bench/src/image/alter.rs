@@ -181,7 +181,7 @@ fn encode(from: &Picture, pixels: &DynamicImage, orientation: Option<u8>) -> Res
 }
 
 /// PNG by the fast setting: these files live for one run, and their number is the run's.
-pub(super) fn encode_png(
+pub(crate) fn encode_png(
     name: &str,
     samples: &[u8],
     (width, height): (u32, u32),

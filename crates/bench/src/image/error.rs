@@ -131,9 +131,22 @@ pub enum ImageError {
         /// Height asked for.
         height: u64,
     },
+    /// A size at which scenes are not drawn.
+    #[error(
+        "a scene of {width}x{height} pixels is not drawn: allowed are sides of {} to {} pixels, the longer at most {} times the shorter; give a size such as 1080x810",
+        scenes::SIDE_MIN,
+        scenes::SIDE_MAX,
+        scenes::ASPECT_MAX
+    )]
+    BadSceneSize {
+        /// Width asked for.
+        width: u64,
+        /// Height asked for.
+        height: u64,
+    },
     /// Not a recipe of a synthetic picture.
     #[error(
-        "synthetic image {given:?} is not understood: allowed are noise:WxH, gradient:WxH and photo:WxH, for instance photo:1080x810"
+        "synthetic image {given:?} is not understood: allowed are noise:WxH, gradient:WxH, photo:WxH and scenes:WxH, for instance photo:1080x810"
     )]
     BadRecipe {
         /// What was typed.
@@ -230,9 +243,15 @@ impl ImageError {
             Self::BadSize { width, height } => {
                 format!("图片尺寸 {width}x{height} 超出范围：每边 1 到 16384 像素，总数不超过 100000000；例如 1080x810")
             }
-            Self::BadRecipe { given } => {
-                format!("无法识别合成图片 {given:?}：可用 noise:WxH、gradient:WxH 和 photo:WxH，例如 photo:1080x810")
-            }
+            Self::BadSceneSize { width, height } => format!(
+                "不绘制 {width}x{height} 像素的场景：每边 {} 到 {} 像素，长边不超过短边的 {} 倍；例如 1080x810",
+                scenes::SIDE_MIN,
+                scenes::SIDE_MAX,
+                scenes::ASPECT_MAX
+            ),
+            Self::BadRecipe { given } => format!(
+                "无法识别合成图片 {given:?}：可用 noise:WxH、gradient:WxH、photo:WxH 和 scenes:WxH，例如 photo:1080x810"
+            ),
             Self::TooSmallToVary { name, width, height, index } => format!(
                 "图片 {name:?} 只有 {width}x{height} 像素，无法生成第 {index} 个不同的版本；请给出至少 8x8 像素的图片"
             ),

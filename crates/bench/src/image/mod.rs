@@ -21,6 +21,7 @@ use bytes::Bytes;
 use measure::image::ImageFacts;
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use alter::encode_png;
 pub use alter::{cold_variant, inverted, resize};
 pub use error::{EXTENSIONS, ImageError, LooksLike};
 pub use list::list_dir;

@@ -26,6 +26,8 @@ pub enum SyntheticKind {
     Gradient,
     /// Smooth fields, shapes with edges and grain: about as many bytes a pixel as a photograph's PNG.
     Photo,
+    /// Drawn road works, whose truth is known: with seed 0, picture number n is held-out scene number n.
+    Scenes,
 }
 
 /// A checked recipe of a synthetic picture.
@@ -41,9 +43,10 @@ impl Synthetic {
     /// A recipe; sizes in pixels.
     ///
     /// # Errors
-    /// [`ImageError::BadSize`] where a side is 0 or over [`SIDE_MAX`], or the whole over [`PIXELS_MAX`].
+    /// [`ImageError::BadSize`] where a side is 0 or over [`SIDE_MAX`], or the whole over [`PIXELS_MAX`];
+    /// [`ImageError::BadSceneSize`] where scenes are not drawn at that size.
     pub fn new(kind: SyntheticKind, width: u32, height: u32, seed: u64) -> Result<Self, ImageError> {
-        check_size(width.into(), height.into())?;
+        check_kind_size(kind, width.into(), height.into())?;
         Ok(Self { kind, width, height, seed })
     }
 
@@ -84,12 +87,23 @@ impl Synthetic {
             SyntheticKind::Noise => paint::noise(&mut rng, size),
             SyntheticKind::Gradient => paint::gradient(&mut rng, size),
             SyntheticKind::Photo => paint::photo(&mut rng, size),
+            SyntheticKind::Scenes => self.scene(self.seed.wrapping_add(index))?,
         };
         let name = self.to_string();
         let bytes = encode_png(&name, &samples, size, ExtendedColorType::Rgb8, None)?;
         let mut picture = Picture::from_bytes(&name, bytes)?;
         picture.facts.synthetic = Some(format!("{name} seed {} index {index}", self.seed));
         Ok(picture)
+    }
+}
+
+impl Synthetic {
+    /// The samples of a held-out scene.
+    fn scene(&self, number: u64) -> Result<Vec<u8>, ImageError> {
+        let seed = scenes::Split::HeldOut.seed(number);
+        let view = scenes::View { width: self.width, height: self.height, ..scenes::View::PLAIN };
+        let bad = |_| ImageError::BadSceneSize { width: self.width.into(), height: self.height.into() };
+        Ok(scenes::draw(&scenes::Facts::of(seed), seed, &view).map_err(bad)?.image.pixels)
     }
 }
 
@@ -100,6 +114,7 @@ impl fmt::Display for Synthetic {
             SyntheticKind::Noise => "noise",
             SyntheticKind::Gradient => "gradient",
             SyntheticKind::Photo => "photo",
+            SyntheticKind::Scenes => "scenes",
         };
         write!(f, "{kind}:{}x{}", self.width, self.height)
     }
@@ -108,7 +123,7 @@ impl fmt::Display for Synthetic {
 impl FromStr for Synthetic {
     type Err = ImageError;
 
-    /// Reads `noise:WxH`, `gradient:WxH` or `photo:WxH`.
+    /// Reads `noise:WxH`, `gradient:WxH`, `photo:WxH` or `scenes:WxH`.
     fn from_str(given: &str) -> Result<Self, ImageError> {
         let bad = || ImageError::BadRecipe { given: given.to_owned() };
         let (kind, size) = given.trim().split_once(':').ok_or_else(bad)?;
@@ -116,13 +131,24 @@ impl FromStr for Synthetic {
             "noise" => SyntheticKind::Noise,
             "gradient" => SyntheticKind::Gradient,
             "photo" => SyntheticKind::Photo,
+            "scenes" => SyntheticKind::Scenes,
             _ => return Err(bad()),
         };
         let (width, height) = size.split_once(['x', 'X', '×']).ok_or_else(bad)?;
         // u64 first: a size that is too large is said to be so, and not to be no number.
         let number = |text: &str| text.parse::<u64>().map_err(|_| bad());
-        let (width, height) = check_size(number(width)?, number(height)?)?;
+        let (width, height) = check_kind_size(kind, number(width)?, number(height)?)?;
         Ok(Self { kind, width, height, seed: 0 })
+    }
+}
+
+/// The size, where it is within the limits of its kind.
+fn check_kind_size(kind: SyntheticKind, width: u64, height: u64) -> Result<(u32, u32), ImageError> {
+    match kind {
+        SyntheticKind::Scenes => {
+            scenes::check_size(width, height).map_err(|_| ImageError::BadSceneSize { width, height })
+        }
+        _ => check_size(width, height),
     }
 }
 
@@ -151,23 +177,27 @@ mod tests {
         check("gradient:1X16384", Ok("gradient:1x16384"));
         check("photo:10000x10000", Ok("photo:10000x10000"));
         for given in ["", "noise", "noise:", "noise:10", "photo:ax3", "photo:3x-1", "cat:3x3", "photo:1.5x2"] {
-            check(given, Err("allowed are noise:WxH, gradient:WxH and photo:WxH"));
+            check(given, Err("allowed are noise:WxH, gradient:WxH, photo:WxH and scenes:WxH"));
         }
         for given in ["noise:0x5", "noise:5x0", "noise:16385x1", "photo:10001x10000", "photo:99999999999x1"] {
             check(given, Err("out of bounds"));
         }
         check("photo:99999999999999999999x1", Err("allowed are"));
+        check("scenes:1080x810", Ok("scenes:1080x810"));
+        for given in ["scenes:10x10", "scenes:9000x9000", "scenes:1080x100"] {
+            check(given, Err("a scene of"));
+        }
     }
 
     #[test]
     fn same_recipe_same_bytes_other_index_or_seed_other_bytes() -> Result<(), ImageError> {
-        for kind in ["noise", "gradient", "photo"] {
-            let recipe: Synthetic = format!("{kind}:64x48").parse()?;
+        for kind in ["noise", "gradient", "photo", "scenes"] {
+            let recipe: Synthetic = format!("{kind}:96x72").parse()?;
             let first = recipe.render(0)?;
             assert_eq!(first, recipe.render(0)?);
-            assert_eq!((first.facts.width, first.facts.height, first.facts.mode.as_str()), (64, 48, "RGB"));
-            assert_eq!(first.facts.synthetic.as_deref(), Some(format!("{kind}:64x48 seed 0 index 0").as_str()));
-            assert_eq!(first.facts.name, format!("{kind}:64x48"));
+            assert_eq!((first.facts.width, first.facts.height, first.facts.mode.as_str()), (96, 72, "RGB"));
+            assert_eq!(first.facts.synthetic.as_deref(), Some(format!("{kind}:96x72 seed 0 index 0").as_str()));
+            assert_eq!(first.facts.name, format!("{kind}:96x72"));
             assert!(!first.looks_truncated());
             assert_ne!(first.facts.sha256, recipe.render(1)?.facts.sha256, "{kind}");
             assert_ne!(first.facts.sha256, recipe.with_seed(1).render(0)?.facts.sha256, "{kind}");

@@ -13,6 +13,7 @@ mod parse_log;
 mod replay;
 mod report;
 mod rig;
+mod scenes;
 mod script_contract;
 mod store;
 mod wire_details;

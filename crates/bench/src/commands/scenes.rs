@@ -1,0 +1,172 @@
+//! `scenes`: pictures of road works with their truth beside them, and what a server must say of them.
+
+use super::unusable;
+use crate::cli::{BorderArg, ScenesArgs, SplitArg};
+use crate::image;
+use crate::session::Failure;
+use ::image::ExtendedColorType;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use measure::Lang;
+use scenes::{Border, Facts, Language, Split, View, describe, draw, expected, pool, questions};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+/// The name of the file by which a server is graded.
+const EXPECT: &str = "expect.jsonl";
+/// What a picture is asked for, in both languages.
+const DESCRIBE: [(Language, &str); 2] = [(Language::Chinese, "请描述图片"), (Language::English, "Describe the image.")];
+
+/// Writes the pictures, a JSON file of facts beside each and `expect.jsonl`, or a training pool.
+///
+/// # Errors
+/// [`Failure`], when the folder holds scenes already or cannot be written.
+pub fn scenes(args: &ScenesArgs, lang: Lang) -> Result<u8, Failure> {
+    let marker = args.folder.join(if args.pool { "pool.json" } else { EXPECT });
+    if !args.pool && marker.exists() {
+        return Err(unusable(lang.pick(
+            format!(
+                "{}: this folder holds scenes already, and they are not overwritten: give another",
+                args.folder.display()
+            ),
+            format!("{}：该目录已有场景，不会覆盖：请给出另一个目录", args.folder.display()),
+        )));
+    }
+    let split = match args.split {
+        SplitArg::HeldOut => Split::HeldOut,
+        SplitArg::Training => Split::Training,
+    };
+    let shards = args.count.div_ceil(pool::SHARD);
+    let count = if args.pool { shards * pool::SHARD } else { args.count };
+    let progress = Progress::new(count, lang);
+    let written = if args.pool {
+        let drawn = |_| progress.one();
+        pool::write(&args.folder, split, args.first, shards, &mut { drawn }).map_err(|error| failed(&error))
+    } else {
+        pictures(args, split, &progress)
+    };
+    progress.end();
+    written?;
+    say(&lang.pick(format!("{count} scenes: {}", marker.display()), format!("{count} 个场景：{}", marker.display())));
+    Ok(0)
+}
+
+fn pictures(args: &ScenesArgs, split: Split, progress: &Progress) -> Result<(), Failure> {
+    fs::create_dir_all(&args.folder).map_err(|error| cannot_write(&args.folder, &error))?;
+    let view = View {
+        width: args.size.0,
+        height: args.size.1,
+        brightness: args.brightness,
+        shift: args.shift,
+        border: match args.border {
+            BorderArg::Black => Border::Black,
+            BorderArg::Edge => Border::Edge,
+        },
+        grainy: args.grain,
+    };
+    let mut expect = Vec::new();
+    for number in args.first..args.first + args.count {
+        let seed = split.seed(number);
+        let facts = Facts::of(seed);
+        let stem = format!("{}-{number:06}", if split == Split::HeldOut { "held-out" } else { "training" });
+        let name = format!("{stem}.png");
+        let drawing = draw(&facts, seed, &view).map_err(|error| failed(&error))?;
+        let size = (drawing.image.width, drawing.image.height);
+        let png = image::encode_png(&name, &drawing.image.pixels, size, ExtendedColorType::Rgb8, None);
+        let png = png.map_err(|error| failed(&error))?;
+        put(&args.folder.join(&name), &png)?;
+        put(&args.folder.join(format!("{stem}.json")), &crate::store::pretty(&Truth::of(&name, seed, &facts)))?;
+        for line in asked(&name, seed, &facts, args.questions) {
+            // Writing to memory cannot fail.
+            let _ = writeln!(expect, "{line}");
+        }
+        progress.one();
+    }
+    put(&args.folder.join(EXPECT), &expect)
+}
+
+/// What lies beside a picture.
+#[derive(Serialize)]
+struct Truth<'a> {
+    file: &'a str,
+    seed: u64,
+    facts: &'a Facts,
+    zh: String,
+    en: String,
+}
+
+impl<'a> Truth<'a> {
+    fn of(file: &'a str, seed: u64, facts: &'a Facts) -> Self {
+        let say = |language| describe(facts, language, None);
+        Self { file, seed, facts, zh: say(Language::Chinese), en: say(Language::English) }
+    }
+}
+
+/// The lines of `expect.jsonl` for one picture: the descriptions by their facts, short answers by their words.
+fn asked(name: &str, seed: u64, facts: &Facts, short: u32) -> Vec<Value> {
+    let mut lines: Vec<Value> = DESCRIBE
+        .iter()
+        .map(|(language, prompt)| {
+            let answer = describe(facts, *language, None);
+            json!({"image": name, "prompt": prompt, "answer": answer, "facts": expected(facts, *language)})
+        })
+        .collect();
+    let all = questions(facts, seed);
+    for language in Language::ALL {
+        let mut some: Vec<_> = all.iter().filter(|question| question.language == language).collect();
+        // Others for each picture, spread over all that can be asked.
+        let (turn, each) = (seed as usize / 2 % some.len().max(1), (some.len() / (short as usize).max(1)).max(1));
+        some.rotate_left(turn);
+        let chosen = some.iter().step_by(each).take(short as usize);
+        lines.extend(chosen.map(|q| json!({"image": name, "prompt": q.prompt, "answer": q.answer})));
+    }
+    lines
+}
+
+/// A bar on a terminal, nothing elsewhere.
+struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    fn new(count: u64, lang: Lang) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let bar = ProgressBar::with_draw_target(Some(count), ProgressDrawTarget::stderr_with_hz(5));
+        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len} {per_sec} {eta}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_prefix(lang.pick("drawing", "绘制"));
+        Self(Some(bar))
+    }
+
+    fn one(&self) {
+        if let Some(bar) = &self.0 {
+            bar.inc(1);
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    fs::write(path, bytes).map_err(|error| cannot_write(path, &error))
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+    Failure { status: 1, text: format!("{}: {error}", path.display()) }
+}
+
+fn failed(error: &impl std::fmt::Display) -> Failure {
+    Failure { status: 1, text: error.to_string() }
+}
+
+fn say(text: &str) {
+    // Nobody can be told that stderr is gone.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
