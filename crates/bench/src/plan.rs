@@ -196,6 +196,10 @@ pub struct Plan {
     pub strict_client: bool,
     /// Limits of the run.
     pub slo: Vec<RunLimit>,
+    /// What is asked in the accuracy run, and what is expected of the answers.
+    pub expect: Option<PathBuf>,
+    /// The least part of it that must be right.
+    pub min_score: Option<f64>,
 }
 
 /// The time limits in seconds.
@@ -274,6 +278,8 @@ impl Plan {
             goodput: goodput(&args.goodput)?,
             strict_client: args.strict_client,
             slo: run_limits(&args.slo)?,
+            expect: args.expect.clone(),
+            min_score: args.min_score,
         };
         plan.check_together()?;
         Ok((plan, access))

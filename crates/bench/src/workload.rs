@@ -7,16 +7,19 @@ use crate::plan::{ImageSource, Plan, PromptSource};
 use crate::tokens::{Loaded, TokensError};
 use bytes::Bytes;
 use measure::image::ImageFacts;
-use measure::{Lang, PromptFacts};
+use measure::{Expectation, Lang, PromptFacts};
 use shelf::Shelf;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 mod body;
+mod expect;
 mod prompts;
 mod shelf;
 
 pub use body::body;
+pub use expect::ExpectError;
 
 /// Distinct requests made ahead when the duration, not a number, ends the run.
 const DISTINCT_MAX: u64 = 10_000;
@@ -53,6 +56,14 @@ pub enum WorkloadError {
         path: String,
         /// What is wrong, and what is expected.
         why: String,
+    },
+    /// The file of expectations.
+    #[error("--expect {path}: {why}")]
+    Expect {
+        /// The file.
+        path: String,
+        /// What is wrong, and what is expected.
+        why: ExpectError,
     },
     /// More different requests than can be made ahead.
     #[error(
@@ -99,6 +110,7 @@ impl WorkloadError {
         match (self, lang) {
             (Self::Images(errors), lang) => every(errors, lang),
             (Self::Tokens(error), lang) => error.text(lang == Lang::Zh),
+            (Self::Expect { path, why }, lang) => format!("--expect {path}: {}", why.text(lang)),
             (Self::TooMany { requests }, Lang::Zh) => format!(
                 "需要在测试开始前生成 {requests} 个不同的请求，最多 {PREPARED_MAX} 个：请减小 --num-prompts 或 --num_rounds"
             ),
@@ -140,6 +152,8 @@ pub struct Workload {
     pub warmup: Arc<[Item]>,
     /// The requests whose answers are printed.
     pub accuracy: Arc<[Item]>,
+    /// What is expected of their answers; empty where nothing is.
+    pub expectations: Vec<Expectation>,
     /// The pictures of the first measured request, for the image proof.
     pub proof: Vec<Picture>,
 }
@@ -159,6 +173,7 @@ pub struct Draft<'a> {
     prompts: Vec<String>,
     items: Vec<Sketch>,
     accuracy: Vec<Sketch>,
+    expectations: Vec<Expectation>,
 }
 
 impl<'a> Draft<'a> {
@@ -194,14 +209,54 @@ impl<'a> Draft<'a> {
             let images = shelf.images_of(entry, &groups, i)?;
             items.push(Sketch { prompt, images, output_len: entry.output_len.unwrap_or(plan.output_len) });
         }
-        let accuracy = match (&plan.images, plan.ignore_eos, items.first()) {
-            (ImageSource::Folder { .. }, false, Some(first)) if !plan.cold => {
-                let all = 0..shelf.facts().len() as u32;
+        let mut draft = Self { plan, shelf, prompts, items, accuracy: Vec::new(), expectations: Vec::new() };
+        match &plan.expect {
+            Some(path) => draft.expect(path)?,
+            None => draft.accuracy = draft.usual_accuracy(),
+        }
+        Ok(draft)
+    }
+
+    /// The first request, of a folder each image with its prompt.
+    fn usual_accuracy(&self) -> Vec<Sketch> {
+        match (&self.plan.images, self.plan.ignore_eos, self.items.first()) {
+            (ImageSource::Folder { .. }, false, Some(first)) if !self.plan.cold => {
+                let all = 0..self.shelf.facts().len() as u32;
                 all.map(|image| Sketch { images: vec![image], ..first.clone() }).collect()
             }
             (.., first) => first.cloned().into_iter().collect(),
-        };
-        Ok(Self { plan, shelf, prompts, items, accuracy })
+        }
+    }
+
+    /// The questions of a file of expectations, in its order.
+    fn expect(&mut self, path: &Path) -> Result<(), WorkloadError> {
+        let refuse = |why| WorkloadError::Expect { path: path.display().to_string(), why };
+        let usual = self.usual_accuracy();
+        let names = expect::Names::of(usual.iter().map(|sketch| sketch.images.as_slice()), self.shelf.facts());
+        let mut numbers: HashMap<String, u32> = self.prompts.iter().cloned().zip(0..).collect();
+        for (number, line) in expect::read(path)? {
+            let about = names.about(line.image.as_deref());
+            let is_folder = matches!(self.plan.images, ImageSource::Folder { .. });
+            if let (true, true, Some(image)) = (is_folder, about.is_empty(), line.image) {
+                return Err(refuse(ExpectError::NoImage { line: number, image }));
+            }
+            for sketch in about.into_iter().filter_map(|place| usual.get(place)) {
+                let prompt = match &line.prompt {
+                    None => sketch.prompt,
+                    Some(prompt) => *numbers.entry(prompt.clone()).or_insert_with(|| {
+                        self.prompts.push(prompt.clone());
+                        self.prompts.len() as u32 - 1
+                    }),
+                };
+                let (answer, facts) = (line.answer.clone(), line.facts.clone());
+                self.expectations.push(Expectation { prompt, images: sketch.images.clone(), answer, facts });
+                self.accuracy.push(Sketch { prompt, ..sketch.clone() });
+            }
+        }
+        if self.accuracy.is_empty() {
+            return Err(refuse(ExpectError::OtherImages));
+        }
+        Ok(())
     }
 
     /// The workload for a model of this name.
@@ -230,6 +285,7 @@ impl<'a> Draft<'a> {
             measured: measured.into(),
             warmup: warmup.into(),
             accuracy,
+            expectations: self.expectations,
             proof,
         }
     }

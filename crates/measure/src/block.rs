@@ -105,6 +105,7 @@ mod tests {
             },
             goodput: None,
             slo: Vec::new(),
+            grade: None,
             metrics,
             burst_spread_ms: None,
             image_proof: None,

@@ -8,6 +8,7 @@ mod caution;
 mod csv;
 mod estimate;
 mod event;
+mod expect;
 pub mod image;
 mod lang;
 mod metric;
@@ -25,6 +26,7 @@ pub use caution::{Caution, WarmCache};
 pub use csv::requests_csv;
 pub use estimate::{Estimate, Interval};
 pub use event::{EventKind, EventStamp};
+pub use expect::{Expectation, ExpectedFact};
 pub use lang::Lang;
 pub use metric::{METRICS, Metric};
 pub use record::{Connection, Degenerate, Outcome, Phase, RequestRecord, TimeLimit, TokenUsage};
@@ -35,8 +37,8 @@ pub use runlog::{
 };
 pub use sample::Sample;
 pub use summary::{
-    BoundBy, ClientState, ClientVerdict, Counts, Goodput, MetricSummary, RunFacts, RunLimit, RunSummary, ServerName,
-    SloLimit, SloResult, Statistic, Summarise, Throughput, Totals,
+    BoundBy, ClientState, ClientVerdict, Counts, Goodput, Grade, MetricSummary, RunFacts, RunLimit, RunSummary,
+    ServerName, SloLimit, SloResult, Statistic, Summarise, Tally, Throughput, Totals, WrongAnswer,
 };
 pub use timeline::{Clock, Definitions, Timeline};
 pub use vllm_json::vllm_json;

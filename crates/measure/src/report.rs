@@ -6,6 +6,7 @@ use crate::runlog::{RunLog, ServerTime};
 use crate::summary::{MetricSummary, RunSummary};
 use std::fmt::Write;
 
+mod grade;
 mod head;
 mod tokens;
 
@@ -21,6 +22,7 @@ pub fn report(log: &RunLog, summary: &RunSummary, lang: Lang) -> String {
         rates(&mut out, summary, lang);
     }
     limits(&mut out, summary, lang);
+    grade::grade(&mut out, summary, lang);
     if summary.counts.complete > 0 {
         tokens::token_counts(&mut out, summary, lang);
         tokens::image_tokens(&mut out, log, lang);

@@ -1,6 +1,7 @@
 //! The log of a run: one JSON object a line. A header, the records as they end, a footer. A run that was killed has no
 //! footer and at most one torn last line; everything before it is read.
 
+use crate::expect::Expectation;
 use crate::image::ImageFacts;
 use crate::record::RequestRecord;
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,9 @@ pub struct Header {
     pub expected_image_tokens: Vec<Option<u64>>,
     /// The prompts, numbered from 0.
     pub prompts: Vec<PromptFacts>,
+    /// What is expected of the answers of the accuracy run, one for each of its requests.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub expectations: Vec<Expectation>,
 }
 
 impl Header {

@@ -14,11 +14,13 @@ use std::collections::BTreeMap;
 mod cautions;
 mod client;
 mod facts;
+mod grade;
 mod rates;
 mod slo;
 
 pub use client::{BoundBy, ClientState, ClientVerdict};
 pub use facts::{RunFacts, ServerName};
+pub use grade::{Grade, Tally, WrongAnswer};
 pub use rates::{Goodput, Throughput};
 pub use slo::{RunLimit, SloLimit, SloResult, Statistic};
 
@@ -33,6 +35,8 @@ pub struct Summarise {
     pub goodput: Vec<SloLimit>,
     /// Limits that the run must keep.
     pub slo: Vec<RunLimit>,
+    /// The least part of what was expected of the answers that must be right, 0 to 1.
+    pub min_score: Option<f64>,
 }
 
 impl Summarise {
@@ -47,6 +51,7 @@ impl Summarise {
             clock: field(header, "clock"),
             goodput: field(header, "goodput"),
             slo: field(header, "slo"),
+            min_score: field(header, "min_score"),
         }
     }
 }
@@ -142,6 +147,9 @@ pub struct RunSummary {
     /// What came of the limits of the run.
     #[serde(default)]
     pub slo: Vec<SloResult>,
+    /// How right the answers of the accuracy run are, if it was said what is expected of them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub grade: Option<Grade>,
     /// The figures of the requests.
     pub metrics: Vec<MetricSummary>,
     /// From the first to the last send of the first burst, ms: how far "at once" was at once.
@@ -184,6 +192,7 @@ impl RunSummary {
             throughput: rates::throughput(log, &all, &complete, duration_s, &totals),
             goodput: rates::goodput(&how.goodput, &complete, duration_s),
             slo: Vec::new(),
+            grade: grade::of(log, how.min_score),
             client: ClientVerdict::of(log, &complete, duration_s, late_ms_p99),
             metrics,
             burst_spread_ms: rates::burst_spread_ms(&measured),

@@ -1,9 +1,8 @@
 //! Every flag, as clap sees it. Checks that need more than one flag are the plan's.
 
 use super::subcommands::{CalibrateArgs, ParseLogArgs, ReportArgs, ScenesArgs, ServerArgs};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use measure::{Clock, Definitions, Detail, Lang};
-use serde::{Deserialize, Serialize};
+use super::values::{Arrivals, ClockArg, DefinitionsArg, DetailArg, ImageAs, LangArg, MaxTokensField, OverCap};
+use clap::{Args, Parser, Subcommand};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -90,6 +89,13 @@ pub struct RunArgs {
     /// Prove that the image reaches the model: it is billed, and another one changes the answer
     #[arg(long, help_heading = "Images")]
     pub image_proof: bool,
+
+    /// Grade the answers of the accuracy run: JSON lines with "image", "prompt" and what is expected, "answer" or "facts"
+    #[arg(long, value_name = "FILE", help_heading = "Prompt and model")]
+    pub expect: Option<PathBuf>,
+    /// With --expect: the least part that must be right, 0 to 1; under it the exit status is 4
+    #[arg(long, value_name = "PART", requires = "expect", value_parser = super::subcommands::part, help_heading = "Prompt and model")]
+    pub min_score: Option<f64>,
 
     /// The text of every request
     #[arg(long, default_value = "请描述这张图片", help_heading = "Prompt and model")]
@@ -296,115 +302,4 @@ fn seconds(given: &str) -> Result<f64, String> {
     };
     let seconds = number.trim().parse::<f64>().ok().zip(factor).map(|(number, factor)| number * factor);
     seconds.ok_or_else(|| "seconds are expected, such as 90, or a number with a unit: 90s, 5m, 2h".to_owned())
-}
-
-/// How images travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ImageAs {
-    /// A data URL inside the request.
-    Base64,
-    /// A `file://` URL of the file's absolute path.
-    FileUrl,
-    /// A URL that the server fetches.
-    Url,
-}
-
-/// What stands first in a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PartOrder {
-    /// Text, then images.
-    TextFirst,
-    /// Images, then text.
-    ImageFirst,
-}
-
-/// Name of the field that limits the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[value(rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-pub enum MaxTokensField {
-    /// The older name, known everywhere.
-    MaxTokens,
-    /// OpenAI's newer name.
-    MaxCompletionTokens,
-}
-
-/// Spacing of arrivals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Arrivals {
-    /// Random, independent (gamma-spaced with --burstiness).
-    Poisson,
-    /// Even.
-    Constant,
-}
-
-/// What happens to an arrival over the cap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OverCap {
-    /// It waits.
-    Wait,
-    /// It is recorded as not sent.
-    Drop,
-}
-
-/// A value of `measure` as a flag's value.
-macro_rules! flag_value {
-    ($(#[$meta:meta])* $name:ident => $target:ident { $($(#[$doc:meta])* $variant:ident),+ }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-        pub enum $name {
-            $($(#[$doc])* $variant),+
-        }
-
-        impl From<$name> for $target {
-            fn from(value: $name) -> Self {
-                match value {
-                    $($name::$variant => Self::$variant),+
-                }
-            }
-        }
-    };
-}
-
-flag_value! {
-    /// [`Detail`] on the command line.
-    DetailArg => Detail {
-        /// No events, no answers.
-        Summary,
-        /// Every event's time, kind and size.
-        Stamps,
-        /// The same and the answers.
-        Text
-    }
-}
-flag_value! {
-    /// [`Definitions`] on the command line.
-    DefinitionsArg => Definitions {
-        /// Ours.
-        Standard,
-        /// The older meaning.
-        Vllm
-    }
-}
-flag_value! {
-    /// [`Clock`] on the command line.
-    ClockArg => Clock {
-        /// The kernel's receive time.
-        Kernel,
-        /// Our own reads.
-        User
-    }
-}
-flag_value! {
-    /// [`Lang`] on the command line.
-    LangArg => Lang {
-        /// English.
-        En,
-        /// Chinese.
-        Zh
-    }
 }

@@ -81,6 +81,8 @@ const HELP: &[(&str, &str)] = &[
     ("resize", "缩放到该尺寸并重新编码为 PNG；不给出则原样发送字节"),
     ("cold", "冷缓存：测量前不发送请求，每张图片都不同而 token 数相同"),
     ("image_proof", "验证图片确实到达模型：已计费，且换一张图答案会变"),
+    ("expect", "给精度测试的回答评分：每行一个 JSON，含 \"image\"、\"prompt\" 与期望的 \"answer\" 或 \"facts\""),
+    ("min_score", "至少要正确的比例，0 到 1；低于它时退出码为 4"),
     ("prompt", "每个请求的文本"),
     ("prompts", "提示文件：每行一条，或含 \"prompt\" 及可选 \"image\"、\"output_len\" 的 JSONL；轮流使用"),
     ("synthetic_prompt_tokens", "合成提示，恰为该 token 数，各不相同（需要分词器）"),

@@ -5,10 +5,12 @@ mod chinese;
 mod faults;
 mod spelling;
 mod subcommands;
+mod values;
 
-pub use args::{Arrivals, Cli, Command, ImageAs, MaxTokensField, OverCap, PartOrder, RunArgs};
+pub use args::{Cli, Command, RunArgs};
 pub use faults::fault;
 pub use spelling::{command, parse};
 pub use subcommands::{
     BorderArg, CalibrateArgs, ParseLogArgs, ReportArgs, ReportFormat, ScenesArgs, ServerArgs, SplitArg,
 };
+pub use values::{Arrivals, ImageAs, MaxTokensField, OverCap, PartOrder};

@@ -1,6 +1,7 @@
 //! Flags of the sub-commands.
 
-use super::args::{ClockArg, DefinitionsArg, whole};
+use super::args::whole;
+use super::values::{ClockArg, DefinitionsArg};
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -26,6 +27,9 @@ pub struct ReportArgs {
     /// without it, the run's
     #[arg(long, value_name = "LIMITS", num_args = 1..)]
     pub slo: Vec<String>,
+    /// The least part of what was expected of the answers that must be right, 0 to 1; without it, the run's
+    #[arg(long, value_name = "PART", value_parser = part)]
+    pub min_score: Option<f64>,
     /// Byte order mark before CSV, for Excel
     #[arg(long)]
     pub bom: bool,
@@ -83,10 +87,10 @@ pub struct ScenesArgs {
     /// Folder to write to; it must not hold scenes already
     pub folder: PathBuf,
     /// How many pictures
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u64>(1..=10_000_000))]
     pub count: u64,
     /// Number of the first scene
-    #[arg(long, value_name = "K", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..1 << 48))]
+    #[arg(long, value_name = "K", default_value_t = 0, value_parser = whole::<u64>(0..=1_000_000_000_000))]
     pub first: u64,
     /// Which scenes: those for examination or those for training, which are never the same
     #[arg(long, value_enum, default_value_t = SplitArg::HeldOut)]
@@ -107,7 +111,7 @@ pub struct ScenesArgs {
     #[arg(long)]
     pub grain: bool,
     /// How many short questions expect.jsonl asks of each picture in each language, beside the description
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u32>(0..=100))]
     pub questions: u32,
     /// Write a training pool instead: pictures at the model's size, in shards of 4096
     #[arg(long, conflicts_with_all = ["size", "brightness", "shift", "border", "grain", "questions"])]
@@ -161,6 +165,11 @@ fn interval(given: &str) -> Result<f64, String> {
 
 fn megabytes(given: &str) -> Result<f64, String> {
     within(given, 0.01, 150.0).ok_or_else(|| "megabytes from 0.01 to 150 are expected".to_owned())
+}
+
+/// A part of a whole.
+pub(super) fn part(given: &str) -> Result<f64, String> {
+    within(given, 0.0, 1.0).ok_or_else(|| "a number from 0 to 1 is expected, such as 0.98".to_owned())
 }
 
 fn scene_size(given: &str) -> Result<(u32, u32), String> {

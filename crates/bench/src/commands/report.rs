@@ -7,7 +7,7 @@ use crate::session::Failure;
 use crate::store::{csv_bytes, pretty, read_run};
 use measure::{Header, Lang, RunLog, RunSummary, Summarise};
 
-/// Computes a run's figures again and prints them; the status is 4 when a limit of the run is missed.
+/// Computes a run's figures again and prints them; the status is 4 when a limit or the score of the run is missed.
 ///
 /// # Errors
 /// [`Failure`] with a line that says what was given and what is expected.
@@ -25,9 +25,10 @@ pub fn report(args: &ReportArgs, lang: Lang) -> Result<u8, Failure> {
     if !slo.is_empty() {
         how.slo = slo;
     }
+    how.min_score = args.min_score.or(how.min_score);
     let summary = RunSummary::of(&log, &how);
     write_out(&rendered(args, &log, &summary, &how, lang))?;
-    Ok(if summary.keeps_slo() { 0 } else { 4 })
+    Ok(if summary.keeps_slo() && summary.keeps_min_score() { 0 } else { 4 })
 }
 
 fn rendered(args: &ReportArgs, log: &RunLog, summary: &RunSummary, how: &Summarise, lang: Lang) -> Vec<u8> {

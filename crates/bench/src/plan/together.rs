@@ -26,6 +26,12 @@ impl Plan {
                 "--image-proof 要发送修改过的图片，只有 --image-as base64 可以",
             );
         }
+        if self.expect.is_some() && (self.cold || self.ignore_eos) {
+            return refuse(
+                "--expect grades the answers of the accuracy run, which --cold and --ignore-eos leave out: give one or the other",
+                "--expect 对精度测试的回答评分，而 --cold 与 --ignore-eos 不做精度测试：只能给出其一",
+            );
+        }
         if self.cold && self.requests.is_none() {
             return refuse(
                 "--cold makes every image before the run begins, so it needs --num-prompts beside --duration",

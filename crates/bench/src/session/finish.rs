@@ -27,6 +27,7 @@ impl Session {
             clock: self.plan.clock,
             goodput: self.plan.goodput.clone(),
             slo: self.plan.slo.clone(),
+            min_score: self.plan.min_score,
         }
     }
 
@@ -106,7 +107,7 @@ fn exit_status(summary: &RunSummary, stopped: Option<&str>, unanswered: bool, st
         Some(cause) => stop_status(cause),
         None if summary.counts.complete == 0 => 1,
         None if summary.counts.failed > 0 || unanswered => 3,
-        None if !summary.keeps_slo() => 4,
+        None if !summary.keeps_slo() || !summary.keeps_min_score() => 4,
         None if strict && summary.client.state != ClientState::Good => 5,
         None => 0,
     }

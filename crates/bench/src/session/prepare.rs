@@ -167,6 +167,7 @@ fn header(
         expected_image_tokens: expected_image_tokens(plan, workload),
         images: workload.images.clone(),
         prompts: workload.prompt_facts(),
+        expectations: workload.expectations.clone(),
     }
 }
 

@@ -104,6 +104,7 @@ mod tests {
             images: Vec::new(),
             expected_image_tokens: Vec::new(),
             prompts: Vec::new(),
+            expectations: Vec::new(),
         };
         Store::create(folder.to_owned(), &header).unwrap()
     }

@@ -29,6 +29,15 @@ fn the_accuracy_run_tells_the_truth_of_the_picture() {
 }
 
 #[test]
+fn every_fact_of_the_example_is_told_in_both_languages() {
+    let run = Client::new("--embedded --min-score 1 --image_path").arg(&example("test.png"));
+    let run = run.arg("--expect").arg(&example("expect.jsonl")).run().expect(0);
+    let grade = run.summary().grade.unwrap();
+    assert_eq!((grade.asked, grade.whole.right, grade.score), (2, 2, Some(1.0)), "{}", run.stderr);
+    assert!(run.stderr.contains("score kept: 1.0000"), "{}", run.stderr);
+}
+
+#[test]
 fn the_performance_run_and_the_image_proof() {
     let run = Client::new("--embedded --prompt 请描述图片 --ignore-eos --output_len 40 --image-proof --image_path")
         .arg(&example("test.png"))

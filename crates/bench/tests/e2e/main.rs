@@ -6,6 +6,7 @@ mod connections;
 mod embedded;
 mod events;
 mod fidelity;
+mod grading;
 mod images;
 mod load;
 mod outcomes;

@@ -9,6 +9,7 @@ mod cautions;
 mod client;
 mod events;
 mod figures;
+mod grade;
 mod load;
 mod log;
 mod outcomes;

@@ -96,6 +96,9 @@ fn rich_header() -> measure::Header {
             "altered": {"how": "inverted", "from_sha256": "00"},
         }],
         "prompts": [{"text": "请描述图片", "chars": 5, "sha256": "00"}],
+        "expectations": [{
+            "prompt": 0, "images": [0], "answer": "a", "facts": [{"fact": "sun", "any": ["sun"], "none": ["no sun"]}],
+        }],
     }))
 }
 
@@ -166,25 +169,28 @@ fn a_summary() {
     let goodput = vec![SloLimit { metric: "ttft_ms".into(), max: 500.0 }];
     let limit = |metric: &str, statistic| RunLimit { metric: metric.into(), statistic, max: 500.0 };
     let slo = vec![limit("ttft_ms", Statistic::Mean), limit("nobody_ms", Statistic::Max)];
-    let records = (0..400).map(|i| RequestRecord { index: i, body_bytes: 1 << 20, ..rich_request() }).collect();
+    let record = |index| RequestRecord { index, body_bytes: 1 << 20, ..rich_request() };
+    let first = RequestRecord { phase: measure::Phase::Accuracy, ..record(0) };
+    let records = std::iter::once(first).chain((1..401).map(record)).collect();
     let mut rich = RunSummary::of(
         &RunLog { header: rich_header(), records, footer: Some(rich_footer()) },
-        &Summarise { goodput, slo, ..by_own_reads() },
+        &Summarise { goodput, slo, min_score: Some(0.5), ..by_own_reads() },
     );
     rich.cautions = cautions::examples();
     let poor = RunSummary::of(&RunLog { footer: None, ..log(Vec::new()) }, &Summarise::default());
     for summary in [rich, poor] {
         let value: Value = serde_json::from_str(&serde_json::to_string(&summary).unwrap()).unwrap();
         fits(&schema, &value);
-        refuses(&schema, &value, &["by_outcome", "by_cause"]);
+        refuses(&schema, &value, &["by_outcome", "by_cause", "groups"]);
         let back: RunSummary = serde_json::from_value(value.clone()).unwrap();
         assert_eq!((back.counts, back.totals, back.cautions), (summary.counts, summary.totals, summary.cautions));
         assert_eq!((back.run, back.slo, back.image_proof), (summary.run, summary.slo, summary.image_proof));
+        assert_eq!(back.grade, summary.grade);
         for key in value
             .as_object()
             .unwrap()
             .keys()
-            .filter(|key| !["goodput", "image_proof", "server_times"].contains(&key.as_str()))
+            .filter(|key| !["goodput", "grade", "image_proof", "server_times"].contains(&key.as_str()))
         {
             let mut wrong = value.clone();
             wrong.as_object_mut().unwrap().shift_remove(key);
