@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use engine::pixels::{RgbImage, resize};
@@ -61,19 +62,27 @@ pub fn write(folder: &Path, split: Split, first: u64, shards: u64, written: &mut
     });
     put(&folder.join("pool.json"), |file| writeln!(file, "{head}"))?;
     for shard in 0..shards {
-        let name = |ending: &str| folder.join(format!("shard-{shard:05}.{ending}"));
-        if !name("jsonl").exists() {
-            write_shard(&name("rgb"), &name("jsonl"), split, first + shard * SHARD, written)?;
-        }
+        write_shard(folder, shard, split, first + shard * SHARD..first + (shard + 1) * SHARD, written)?;
     }
     Ok(())
 }
 
-fn write_shard(rgb: &Path, jsonl: &Path, split: Split, first: u64, written: &mut dyn FnMut(u64)) -> Result<(), Error> {
+/// The pictures first, then their lines: where those are, the shard is whole.
+fn write_shard(
+    folder: &Path,
+    shard: u64,
+    split: Split,
+    numbers: Range<u64>,
+    written: &mut dyn FnMut(u64),
+) -> Result<(), Error> {
+    let name = |ending: &str| folder.join(format!("shard-{shard:05}.{ending}"));
+    if name("jsonl").exists() {
+        return Ok(());
+    }
     let mut lines = Vec::new();
     let mut drawn = Ok(());
-    put(rgb, |file| {
-        for number in first..first + SHARD {
+    put(&name("rgb"), |file| {
+        for number in numbers {
             let (image, entry) = match entry(split, number) {
                 Ok(made) => made,
                 Err(error) => {
@@ -89,7 +98,7 @@ fn write_shard(rgb: &Path, jsonl: &Path, split: Split, first: u64, written: &mut
         Ok(())
     })
     .or_else(|error| drawn.and(Err(error)))?;
-    put(jsonl, |file| file.write_all(&lines))
+    put(&name("jsonl"), |file| file.write_all(&lines))
 }
 
 /// Picture number `number` of a pool.
@@ -185,6 +194,24 @@ mod tests {
     fn training_and_held_out_scenes_are_never_the_same() {
         let seeds = |split: Split| (0..100).map(move |number| split.seed(number));
         assert!(seeds(Split::Training).all(|seed| seed % 2 == 1) && seeds(Split::HeldOut).all(|seed| seed % 2 == 0));
+    }
+
+    #[test]
+    fn a_shard_holds_pictures_and_their_lines_in_one_order_and_is_written_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut numbers = Vec::new();
+        write_shard(folder.path(), 3, Split::HeldOut, 64..70, &mut |number| numbers.push(number)).unwrap();
+        assert_eq!(numbers, [64, 65, 66, 67, 68, 69]);
+        let lines = fs::read_to_string(folder.path().join("shard-00003.jsonl")).unwrap();
+        let mut pixels = fs::read(folder.path().join("shard-00003.rgb")).unwrap();
+        for (line, number) in lines.lines().zip(64..) {
+            let (image, wanted) = entry(Split::HeldOut, number).unwrap();
+            assert_eq!(line, serde_json::to_string(&wanted).unwrap());
+            assert!(pixels.drain(..image.pixels.len()).eq(image.pixels), "{number}");
+        }
+        assert_eq!((lines.lines().count(), pixels.len()), (6, 0));
+        write_shard(folder.path(), 3, Split::HeldOut, 64..70, &mut |_| panic!("written again")).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]
