@@ -134,7 +134,7 @@ impl Progress {
             return Self(None);
         }
         let bar = ProgressBar::with_draw_target(Some(count), ProgressDrawTarget::stderr_with_hz(5));
-        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len} {per_sec} {eta}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len} {eta}") {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_prefix(lang.pick("drawing", "绘制"));
