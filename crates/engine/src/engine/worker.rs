@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use super::event::{EngineEvent, EventSink};
+use super::event::EngineEvent;
 use super::live::{Live, Then};
 use super::stats::EngineStats;
 use super::{Picture, Shared, Submission, locked};
