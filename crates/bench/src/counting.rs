@@ -3,7 +3,9 @@
 use crate::stop::StopSignal;
 use crate::survey::Asker;
 use crate::tokens::{Env, Loaded, Source, Spec, TokensError, at_hand, resolve};
+use crate::workload::Workload;
 use measure::{Outcome, RequestRecord, TextTokens};
+use std::collections::BTreeSet;
 
 /// Distinct texts that the server is asked about at most.
 const ASKED_MAX: usize = 256;
@@ -16,30 +18,48 @@ pub enum Counter<'a> {
     Server(&'a Asker, String, &'a StopSignal),
 }
 
-/// What the server counted before the load: it may not be there afterwards.
+/// What the server counted before the load: it may not be there afterwards. `None`: it was not asked.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
-    counts: Vec<Option<u64>>,
+    counts: Option<Vec<Option<u64>>>,
 }
 
-impl Asked {
-    /// Asks the server about the prompts, where no tokenizer is at hand. More texts than it is asked about have no sum:
-    /// then it is asked about none.
+/// The prompts of a run, and the numbers of those whose tokens are to be known.
+pub struct Texts<'a> {
+    prompts: &'a [String],
+    needed: BTreeSet<u32>,
+}
+
+impl<'a> Texts<'a> {
+    /// The tokens of the measured requests' prompts enter figures, those of others do not.
     #[must_use]
-    pub fn of(spec: &Spec, prompts: &[String], asker: &Asker, model: &str, stop: &StopSignal) -> Self {
-        if at_hand(spec, &Env::from_process()) || prompts.len() > ASKED_MAX {
-            return Self::default();
+    pub fn of(workload: &'a Workload) -> Self {
+        Self { prompts: &workload.prompts, needed: workload.measured.iter().map(|item| item.prompt).collect() }
+    }
+
+    /// One count for each prompt. More texts than the server is asked about have no sum: then it is asked about none.
+    fn by_server(&self, asker: &Asker, model: &str, stop: &StopSignal) -> Vec<Option<u64>> {
+        let mut counts = vec![None; self.prompts.len()];
+        if self.needed.len() > ASKED_MAX {
+            return counts;
         }
-        let mut counts = Vec::with_capacity(prompts.len());
-        for prompt in prompts {
-            let count = asker.tokenize(model, prompt, stop);
-            counts.push(count);
+        for number in self.needed.iter().map(|number| *number as usize) {
+            let Some((prompt, count)) = self.prompts.get(number).zip(counts.get_mut(number)) else { continue };
+            *count = asker.tokenize(model, prompt, stop);
             if count.is_none() {
                 // One unknown term makes the sum unknown.
                 break;
             }
         }
-        counts.resize(prompts.len(), None);
+        counts
+    }
+}
+
+impl Asked {
+    /// Asks the server, where no tokenizer is at hand.
+    #[must_use]
+    pub fn of(spec: &Spec, texts: &Texts<'_>, asker: &Asker, model: &str, stop: &StopSignal) -> Self {
+        let counts = (!at_hand(spec, &Env::from_process())).then(|| texts.by_server(asker, model, stop));
         Self { counts }
     }
 }
@@ -74,12 +94,13 @@ impl<'a> Counter<'a> {
         }
     }
 
-    /// Tokens of every prompt.
+    /// Tokens of every prompt that a figure needs. A server that was not asked before, because a tokenizer seemed to be at hand,
+    /// is asked now.
     #[must_use]
-    pub fn text_tokens(&self, prompts: &[String], asked: Asked, url: &str) -> TextTokens {
+    pub fn text_tokens(&self, texts: &Texts<'_>, asked: Asked, url: &str) -> TextTokens {
         let counts = match self {
-            Self::Local(_) => prompts.iter().map(|prompt| self.count(prompt)).collect(),
-            Self::Server(..) => asked.counts,
+            Self::Local(_) => texts.prompts.iter().map(|prompt| self.count(prompt)).collect(),
+            Self::Server(asker, model, stop) => asked.counts.unwrap_or_else(|| texts.by_server(asker, model, stop)),
         };
         let source = counts.iter().any(Option::is_some).then(|| self.label(url).to_owned());
         TextTokens { counts, source }

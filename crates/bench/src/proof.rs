@@ -15,34 +15,40 @@ const ANSWER_TOKENS: u64 = 8;
 const AROUND_MIN: u64 = 2;
 const AROUND_MAX: u64 = 4;
 
-/// The questions, in order: the image, the same again, the text alone, the inverted image.
+/// What is asked: the prompt with its number, and the pictures with theirs.
+pub struct Asked<'a> {
+    /// The prompt's number in the header.
+    pub number: u32,
+    /// The prompt.
+    pub prompt: &'a str,
+    /// The pictures' numbers in the header.
+    pub images: &'a [u32],
+    /// The pictures.
+    pub pictures: &'a [Picture],
+}
+
+/// The questions, in order: the image, the same again, the text alone, the inverted image, which has no number.
 ///
 /// # Errors
 /// When the image cannot be decoded here.
-pub fn questions(
-    plan: &Plan,
-    model: &str,
-    prompt: &str,
-    pictures: &[Picture],
-    with_logprobs: bool,
-) -> Result<Arc<[Item]>, ImageError> {
+pub fn questions(plan: &Plan, model: &str, asked: &Asked<'_>, with_logprobs: bool) -> Result<Arc<[Item]>, ImageError> {
     let mut plan = plan.clone();
     plan.ignore_eos = false;
     if with_logprobs {
         plan.extra_body.insert("logprobs".into(), Value::Bool(true));
         plan.extra_body.insert("top_logprobs".into(), json!(1));
     }
-    let urls: Vec<Bytes> = pictures.iter().map(image::data_url).collect();
-    let inverted = pictures.iter().map(|picture| Ok(image::data_url(&image::inverted(picture)?)));
+    let urls: Vec<Bytes> = asked.pictures.iter().map(image::data_url).collect();
+    let inverted = asked.pictures.iter().map(|picture| Ok(image::data_url(&image::inverted(picture)?)));
     let inverted = inverted.collect::<Result<Vec<Bytes>, ImageError>>()?;
     let output_len = plan.output_len.clamp(1, ANSWER_TOKENS);
-    let item = |urls: &[Bytes]| Item {
-        prompt: 0,
-        images: Vec::new(),
+    let item = |images: &[u32], urls: &[Bytes]| Item {
+        prompt: asked.number,
+        images: images.to_vec(),
         output_len,
-        body: workload::body(&plan, model, prompt, output_len, urls),
+        body: workload::body(&plan, model, asked.prompt, output_len, urls),
     };
-    Ok([item(&urls), item(&urls), item(&[]), item(&inverted)].into())
+    Ok([item(asked.images, &urls), item(asked.images, &urls), item(&[], &[]), item(&[], &inverted)].into())
 }
 
 /// A question about the whole picture in the prompt's language: what to ask where the prompt's answer is the same whatever is on

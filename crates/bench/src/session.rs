@@ -1,7 +1,7 @@
 //! A whole run, from the plan to the exit status.
 
 use crate::arrival;
-use crate::counting::Asked;
+use crate::counting::{Asked, Texts};
 use crate::driver::{Job, Reach, Share};
 use crate::hints;
 use crate::net::ConnectError;
@@ -160,7 +160,7 @@ impl Session {
     /// A server without a tokenizer at hand here counts the prompts itself, while it is surely there.
     fn ask_for_counts(&mut self) {
         let spec = self.plan.tokenizer_spec();
-        self.asked = Asked::of(&spec, &self.workload.prompts, &self.asker, &self.model, &self.stop);
+        self.asked = Asked::of(&spec, &Texts::of(&self.workload), &self.asker, &self.model, &self.stop);
     }
 
     fn warm_up(&mut self) -> Result<(), Failure> {

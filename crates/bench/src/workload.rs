@@ -4,6 +4,7 @@
 use crate::image::{ImageError, Picture, sha256_hex};
 use crate::net::BodyParts;
 use crate::plan::{ImageSource, Plan, PromptSource};
+use crate::proof;
 use crate::tokens::{Loaded, TokensError};
 use bytes::Bytes;
 use measure::image::ImageFacts;
@@ -156,6 +157,8 @@ pub struct Workload {
     pub expectations: Vec<Expectation>,
     /// The pictures of the first measured request, for the image proof.
     pub proof: Vec<Picture>,
+    /// The prompt that the image proof asks with where the first one has one answer for any picture.
+    pub proof_question: Option<u32>,
 }
 
 /// What a request holds, before the model's name is known.
@@ -174,6 +177,7 @@ pub struct Draft<'a> {
     items: Vec<Sketch>,
     accuracy: Vec<Sketch>,
     expectations: Vec<Expectation>,
+    proof_question: Option<u32>,
 }
 
 impl<'a> Draft<'a> {
@@ -209,12 +213,25 @@ impl<'a> Draft<'a> {
             let images = shelf.images_of(entry, &groups, i)?;
             items.push(Sketch { prompt, images, output_len: entry.output_len.unwrap_or(plan.output_len) });
         }
-        let mut draft = Self { plan, shelf, prompts, items, accuracy: Vec::new(), expectations: Vec::new() };
+        let (accuracy, expectations) = (Vec::new(), Vec::new());
+        let mut draft = Self { plan, shelf, prompts, items, accuracy, expectations, proof_question: None };
         match &plan.expect {
             Some(path) => draft.expect(path)?,
             None => draft.accuracy = draft.usual_accuracy(),
         }
+        draft.proof_question = draft.question_for_the_proof();
         Ok(draft)
+    }
+
+    /// The number of the image proof's second prompt, among the prompts from now on.
+    fn question_for_the_proof(&mut self) -> Option<u32> {
+        let first = self.items.first().filter(|item| self.plan.image_proof && !item.images.is_empty())?;
+        let question = proof::about_the_whole(self.prompts.get(first.prompt as usize)?)?;
+        let number = self.prompts.iter().position(|prompt| prompt == question).unwrap_or(self.prompts.len());
+        if number == self.prompts.len() {
+            self.prompts.push(question.to_owned());
+        }
+        u32::try_from(number).ok()
     }
 
     /// The first request, of a folder each image with its prompt.
@@ -273,6 +290,7 @@ impl<'a> Draft<'a> {
             }
         };
         let accuracy = self.accuracy.iter().map(item).collect();
+        let proof_question = self.proof_question;
         let (measured, warmup) = split_warmup(self.items.iter().map(item).collect(), self.plan);
         let first = self.items.first().filter(|_| self.plan.image_proof);
         let proof = first.into_iter().flat_map(|item| &item.images).filter_map(|image| self.shelf.picture(*image));
@@ -287,11 +305,18 @@ impl<'a> Draft<'a> {
             accuracy,
             expectations: self.expectations,
             proof,
+            proof_question,
         }
     }
 }
 
 impl Workload {
+    /// A prompt by its number; empty where there is none of it.
+    #[must_use]
+    pub fn prompt(&self, number: u32) -> &str {
+        self.prompts.get(number as usize).map_or("", String::as_str)
+    }
+
     /// The prompts as the header keeps them.
     #[must_use]
     pub fn prompt_facts(&self) -> Vec<PromptFacts> {

@@ -35,9 +35,43 @@ pub enum Caution {
     ProofNotSeen,
     ProofUnexpectedSize { billed: u64, expected: u64 },
     ProofWithoutEffect { logprobs: bool },
-    ProofUnknown,
+    ProofUnknown { why: Unproved },
     OlderDefinitions,
     EventsLeftOut,
+}
+
+/// Why an image proof came to no verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unproved {
+    /// The picture cannot be decoded by the client, so there is no other one to ask with.
+    NotDecoded,
+    /// A question got no whole answer.
+    Unanswered,
+    /// The server does not say how many prompt tokens it billed.
+    NoUsage,
+    /// Two equal questions have different answers, and there are no log probabilities to tell more.
+    Unsteady,
+}
+
+impl Unproved {
+    fn text(self, lang: Lang) -> &'static str {
+        match self {
+            Self::NotDecoded => lang.pick(
+                "the client cannot decode the picture, so it has no other one to ask with",
+                "客户端无法解码该图片，因此没有另一张可供比较",
+            ),
+            Self::Unanswered => lang.pick(
+                "a question got no whole answer; see the causes in requests.csv",
+                "有问题没有得到完整回答；原因见 requests.csv",
+            ),
+            Self::NoUsage => lang.pick("the server sends no usage", "服务端没有给出 usage"),
+            Self::Unsteady => lang.pick(
+                "equal questions get different answers, and no log probabilities tell more",
+                "相同问题的回答不同，且没有 logprob 可供判断",
+            ),
+        }
+    }
 }
 
 /// How warm the server's caches were for the measured requests, and what the run can do about it.
@@ -100,7 +134,7 @@ impl Caution {
             Self::ProofUnexpectedSize { billed, expected } => format!("image proof: UNEXPECTED SIZE: billed {billed} tokens for images that should make {expected} (+2 to 4 each): other pixel limits, or another preprocessor"),
             Self::ProofWithoutEffect { logprobs: true } => "image proof: BILLED, BUT WITHOUT EFFECT: another picture of the same size changed neither an answer nor its log probabilities".into(),
             Self::ProofWithoutEffect { logprobs: false } => "image proof: BILLED, BUT WITHOUT EFFECT: another picture of the same size changed no answer (the server gives no log probabilities)".into(),
-            Self::ProofUnknown => "image proof: the server tells too little to judge (no usage)".into(),
+            Self::ProofUnknown { why } => format!("image proof: UNKNOWN: {}", why.text(Lang::En)),
             Self::EventsLeftOut => "this run was recorded with --detail summary: latencies between tokens, the peak rate and goodput limits on those latencies cannot be computed from its file".into(),
             Self::OlderDefinitions => "figures by --definitions vllm: role and finish events count as tokens, so TTFT is early and the mean ITL too small; not comparable with the standard definitions".into(),
         }
@@ -139,7 +173,7 @@ impl Caution {
             Self::ProofUnexpectedSize { billed, expected } => format!("图像验证：尺寸不符：图像计费 {billed} 个 token，应为 {expected} 个（每张再加 2 到 4 个）：像素上限或预处理不同"),
             Self::ProofWithoutEffect { logprobs: true } => "图像验证：计费了但没有作用：换一张同尺寸的图片，答案和 logprob 都没有变化".into(),
             Self::ProofWithoutEffect { logprobs: false } => "图像验证：计费了但没有作用：换一张同尺寸的图片，答案没有变化（服务端不提供 logprob）".into(),
-            Self::ProofUnknown => "图像验证：服务端信息不足，无法判断（没有 usage）".into(),
+            Self::ProofUnknown { why } => format!("图像验证：无法判断：{}", why.text(Lang::Zh)),
             Self::EventsLeftOut => "本次运行以 --detail summary 记录：无法由其文件计算 token 间隔、峰值速率，以及以 token 间隔为上限的 goodput".into(),
             Self::OlderDefinitions => "使用 --definitions vllm：角色事件和结束事件也计为 token，TTFT 偏早，ITL 均值偏小；不可与标准定义的数字比较".into(),
         }

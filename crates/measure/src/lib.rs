@@ -22,7 +22,7 @@ mod timeline;
 mod vllm_json;
 
 pub use block::block;
-pub use caution::{Caution, WarmCache};
+pub use caution::{Caution, Unproved, WarmCache};
 pub use csv::requests_csv;
 pub use estimate::{Estimate, Interval};
 pub use event::{EventKind, EventStamp};

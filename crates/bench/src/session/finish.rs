@@ -1,7 +1,7 @@
 //! The end of a run: what is left to count, the block, the files, the exit status.
 
 use super::{Session, print_out};
-use crate::counting::Counter;
+use crate::counting::{Counter, Texts};
 use crate::hints;
 use crate::stop::stop_status;
 use crate::store::Store;
@@ -42,10 +42,10 @@ impl Session {
         if let Some(error) = error {
             self.view.say(format!("{}: {}", self.lang().pick("caution", "注意"), error.text(self.lang() == Lang::Zh)));
         }
-        let text_tokens = counter.text_tokens(&self.workload.prompts, asked, &self.plan.url);
+        let text_tokens = counter.text_tokens(&Texts::of(&self.workload), asked, &self.plan.url);
         counter.count_answers(&mut records);
         let footer = Footer {
-            interrupted: self.stop.cause().map(str::to_owned).or(lost),
+            interrupted: self.stop.cause().map(str::to_owned).or(lost.clone()),
             text_tokens,
             retokenised: records.iter().filter_map(|record| Some((record.index, record.retokenised?))).collect(),
             image_proof: self.proof.clone(),
@@ -72,7 +72,7 @@ impl Session {
         }
         let unanswered =
             log.records.iter().any(|record| record.phase == Phase::Accuracy && record.outcome != Outcome::Complete);
-        exit_status(&summary, self.stop.cause(), unanswered, self.plan.strict_client)
+        exit_status(&summary, self.stop.cause(), unanswered || lost.is_some(), self.plan.strict_client)
     }
 
     /// All records, those that lie on the disk alone read back. Where that fails, what is missing is said, and the run is
@@ -101,12 +101,13 @@ impl Session {
     }
 }
 
-/// 130/143, 1, 3, 4, 5 in this order; 0 when all is well. An image of the accuracy run without an answer is a failure too.
-fn exit_status(summary: &RunSummary, stopped: Option<&str>, unanswered: bool, strict: bool) -> u8 {
+/// 130/143, 1, 3, 4, 5 in this order; 0 when all is well. `missing`: an image of the accuracy run has no answer, or records cannot be
+/// read back; that is a failure too.
+fn exit_status(summary: &RunSummary, stopped: Option<&str>, missing: bool, strict: bool) -> u8 {
     match stopped {
         Some(cause) => stop_status(cause),
         None if summary.counts.complete == 0 => 1,
-        None if summary.counts.failed > 0 || unanswered => 3,
+        None if summary.counts.failed > 0 || missing => 3,
         None if !summary.keeps_slo() || !summary.keeps_min_score() => 4,
         None if strict && summary.client.state != ClientState::Good => 5,
         None => 0,

@@ -12,19 +12,18 @@ impl Session {
             return Ok(());
         }
         let Some(item) = self.workload.measured.first().cloned() else { return Ok(()) };
-        let prompt = self.workload.prompts.get(item.prompt as usize).cloned().unwrap_or_default();
         let expected = (item.images.iter())
             .map(|image| self.header.expected_image_tokens.get(*image as usize).copied().flatten())
             .reduce(|sum, each| Some(sum? + each?))
             .flatten();
-        let mut proof = self.proof_by(&prompt, expected)?;
+        let mut proof = self.proof_by(item.prompt, &item.images, expected)?;
         if proof.effect == Some(false)
-            && let Some(question) = proof::about_the_whole(&prompt)
+            && let Some(number) = self.workload.proof_question
         {
-            let other = self.proof_by(question, expected)?;
+            let other = self.proof_by(number, &item.images, expected)?;
             // The prompt's answers stay where the other question's are incomplete.
             if other.effect.is_some() {
-                proof = ImageProof { question: Some(question.to_owned()), ..other };
+                proof = ImageProof { question: Some(self.workload.prompt(number).to_owned()), ..other };
             }
         }
         self.proof = Some(proof);
@@ -32,11 +31,12 @@ impl Session {
     }
 
     /// The four questions with one prompt.
-    fn proof_by(&mut self, prompt: &str, expected: Option<u64>) -> Result<ImageProof, Failure> {
-        let pictures = self.workload.proof.clone();
-        let images = pictures.len() as u64;
+    fn proof_by(&mut self, number: u32, images: &[u32], expected: Option<u64>) -> Result<ImageProof, Failure> {
+        let pictures = self.workload.proof.len() as u64;
         for with_logprobs in [true, false] {
-            let items = match proof::questions(&self.plan, &self.model, prompt, &pictures, with_logprobs) {
+            let prompt = self.workload.prompt(number);
+            let asked = proof::Asked { number, prompt, images, pictures: &self.workload.proof };
+            let items = match proof::questions(&self.plan, &self.model, &asked, with_logprobs) {
                 Ok(items) => items,
                 Err(error) => {
                     // A picture that only the server can read proves nothing, and what was measured stands.
@@ -56,8 +56,8 @@ impl Session {
                 ));
                 continue;
             }
-            return Ok(proof::judge(&answers, images, expected));
+            return Ok(proof::judge(&answers, pictures, expected));
         }
-        Ok(proof::judge(&[], images, expected))
+        Ok(proof::judge(&[], pictures, expected))
     }
 }

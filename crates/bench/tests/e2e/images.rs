@@ -197,9 +197,20 @@ fn a_prompt_that_any_picture_answers_alike_is_followed_by_a_question_about_the_w
     let words =
         format!("--image_path {} --tokenizer {} --prompt Any? --output_len 4 --image-proof", picture(), tokenizer());
     let (run, records) = image_run(script, &words);
-    let proof = run.expect(0).log().footer.unwrap().image_proof.unwrap();
+    let run = run.expect(0);
+    let proof = run.log().footer.unwrap().image_proof.unwrap();
     assert_eq!(proof.question.as_deref(), Some("Describe the image."));
     let asked = |text: &str| records.iter().filter(|record| body(record).to_string().contains(text)).count();
+    // The log says what each question was: the fourth's picture is in no file.
+    let log = run.log();
+    let asked_with = |record: &&measure::RequestRecord| {
+        (log.header.prompts[record.prompt as usize].text.as_str(), record.images.len())
+    };
+    let questions: Vec<_> = log.records.iter().filter(|record| record.phase == measure::Phase::Proof).collect();
+    assert_eq!(
+        questions[3..6].iter().map(asked_with).collect::<Vec<_>>(),
+        [("Any?", 0), ("Describe the image.", 1), ("Describe the image.", 1)]
+    );
     // The request before the load and the load's own, then four questions by the prompt and four by the other.
     assert_eq!((asked("Any?"), asked("Describe the image.")), (6, 4));
 }

@@ -243,6 +243,19 @@ fn stopped_before_the_first_answer() {
 }
 
 #[test]
+fn records_that_cannot_be_read_back_are_no_success() {
+    let server = serve(stream(|reply| (reply.tokens, reply.interval_ms) = (10, 20.0)));
+    let mut client = Client::new("--no-image --model scripted --num-prompts 20").at(&server);
+    let child = client.spawn();
+    // The header, the first request and measured ones, which are on the disk alone from now on.
+    client.wait_for_lines(4);
+    std::fs::File::create(client.folder().join("run.jsonl")).unwrap();
+    // None of the load is left.
+    let run = client.finish(child).expect(1);
+    assert!(run.stderr.contains("cannot be read back"), "{}", run.stderr);
+}
+
+#[test]
 fn kill_9_loses_at_most_the_last_second() {
     let script = stream(|reply| reply.tokens = 2)
         .with_rule(When { number: Some(6), ..When::default() }, Reply::Stream(Box::new(fault(1, FaultKind::Stall))));

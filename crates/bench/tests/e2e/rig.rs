@@ -110,6 +110,11 @@ impl Client {
         self
     }
 
+    /// Where its files go.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
     /// Waits until a started one has written so many lines to its log: the header and a line a request.
     pub(crate) fn wait_for_lines(&self, lines: usize) {
         let log = self.folder.join("run.jsonl");

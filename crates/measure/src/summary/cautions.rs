@@ -1,9 +1,9 @@
 //! Which cautions a run deserves.
 
 use super::RunSummary;
-use crate::caution::{Caution, WarmCache};
+use crate::caution::{Caution, Unproved, WarmCache};
 use crate::record::{Degenerate, Outcome, Phase, RequestRecord};
-use crate::runlog::{ProofVerdict, RunLog};
+use crate::runlog::{ImageProof, ProofVerdict, RunLog};
 use crate::timeline::{Clock, Definitions, Timeline};
 use std::collections::HashSet;
 
@@ -52,7 +52,7 @@ fn of_the_run(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>], ou
             ProofVerdict::BilledWithoutEffect => {
                 out.push(Caution::ProofWithoutEffect { logprobs: proof.logprob_change.is_some() });
             }
-            ProofVerdict::Unknown => out.push(Caution::ProofUnknown),
+            ProofVerdict::Unknown => out.push(Caution::ProofUnknown { why: why_unproved(log, proof) }),
             ProofVerdict::UnexpectedSize => out.push(Caution::ProofUnexpectedSize {
                 billed: billed.unwrap_or(0),
                 expected: proof.expected.unwrap_or(0),
@@ -177,6 +177,19 @@ fn of_the_tokens(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>],
     if let Some(line) = complete.iter().find(differ) {
         let server = line.record.usage.and_then(|usage| usage.completion).unwrap_or(0);
         out.push(Caution::CountsDiffer { server, client: line.record.retokenised.unwrap_or(0) });
+    }
+}
+
+fn why_unproved(log: &RunLog, proof: &ImageProof) -> Unproved {
+    let mut questions = log.records.iter().filter(|record| record.phase == Phase::Proof).peekable();
+    if questions.peek().is_none() {
+        Unproved::NotDecoded
+    } else if questions.any(|record| record.outcome != Outcome::Complete) {
+        Unproved::Unanswered
+    } else if proof.with_image.is_none() || proof.without_image.is_none() {
+        Unproved::NoUsage
+    } else {
+        Unproved::Unsteady
     }
 }
 

@@ -109,17 +109,20 @@ impl ClientVerdict {
         let by_kernel = !complete.is_empty() && complete.iter().all(|line| line.by_kernel);
         let receiving: Vec<Option<Vec<f64>>> = complete.iter().map(|line| receive_bounds_us(line)).collect();
         let all_known = receiving.iter().all(Option::is_some) && writes.len() == complete.len();
-        let ttft: Vec<f64> = receiving
+        // Of each request with a token its number, what receiving adds and what its write took.
+        let firsts: Vec<(usize, f64, f64)> = receiving
             .iter()
             .zip(&writes)
-            .filter_map(|(bounds, write)| Some(bounds.as_ref()?.first()? + write))
+            .enumerate()
+            .filter_map(|(number, (bounds, write))| Some((number, *bounds.as_ref()?.first()?, *write)))
             .collect();
+        let ttft: Vec<f64> = firsts.iter().map(|(_, receiving, write)| receiving + write).collect();
         let events: Vec<f64> = receiving.iter().flatten().flatten().copied().collect();
         let known = |values: &[f64]| p99(values).filter(|_| all_known).map(|bound| bound + UNSEEN_US);
         let ttft_bound_by = p99(&ttft).filter(|_| all_known).and_then(|bound| {
-            let distance = |number: &usize| (ttft[*number] - bound).abs();
-            let number = (0..ttft.len()).min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
-            Some(bound_by(complete[number], writes[number], ttft[number] - writes[number]))
+            let distance = |(_, receiving, write): &(usize, f64, f64)| (receiving + write - bound).abs();
+            let (number, receiving, write) = firsts.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
+            Some(bound_by(complete[*number], *write, *receiving))
         });
         let tokens: usize = complete.iter().map(|line| line.tokens.len()).sum();
         let footer = log.footer.as_ref();

@@ -1,7 +1,10 @@
 //! Where each caution begins: the last value without it and the first with it. And what an image proof says.
 
 use crate::by_stamps::{request, run, user};
-use measure::{Caution, EventKind, ImageProof, ProofVerdict, RequestRecord, RunLog, RunSummary, image::ImageFacts};
+use measure::{
+    Caution, EventKind, ImageProof, Outcome, Phase, ProofVerdict, RequestRecord, RunLog, RunSummary, Unproved,
+    image::ImageFacts,
+};
 
 const MS: u64 = 1_000_000;
 
@@ -143,9 +146,40 @@ fn what_a_proof_says() {
     assert_eq!(of(ProofVerdict::Seen, Some(1145)), []);
     assert_eq!(of(ProofVerdict::NotSeen, Some(11)), [Caution::ProofNotSeen]);
     assert_eq!(of(ProofVerdict::BilledWithoutEffect, Some(1145)), [Caution::ProofWithoutEffect { logprobs: true }]);
-    assert_eq!(of(ProofVerdict::Unknown, None), [Caution::ProofUnknown]);
     let smaller = Caution::ProofUnexpectedSize { billed: 258, expected: 1131 };
     assert_eq!(of(ProofVerdict::UnexpectedSize, Some(269)), [smaller]);
+}
+
+#[test]
+fn why_a_proof_came_to_no_verdict() {
+    let of = |answered: &[bool], with_image: Option<u64>| {
+        let mut log = run(vec![token(0)]);
+        for (number, answered) in answered.iter().enumerate() {
+            let mut question = token(number as u64 + 1);
+            question.phase = Phase::Proof;
+            if !answered {
+                question.outcome = Outcome::Cancelled;
+            }
+            log.records.push(question);
+        }
+        let verdict = ProofVerdict::Unknown;
+        log.footer.as_mut().unwrap().image_proof = Some(ImageProof {
+            verdict,
+            with_image,
+            without_image: Some(11),
+            expected: None,
+            images: 1,
+            effect: None,
+            logprob_change: None,
+            question: None,
+        });
+        let why = |caution: Caution| if let Caution::ProofUnknown { why } = caution { Some(why) } else { None };
+        cautions(&log).into_iter().find_map(why)
+    };
+    assert_eq!(of(&[], None), Some(Unproved::NotDecoded));
+    assert_eq!(of(&[true, true, false, true], Some(1145)), Some(Unproved::Unanswered));
+    assert_eq!(of(&[true; 4], None), Some(Unproved::NoUsage));
+    assert_eq!(of(&[true; 4], Some(1145)), Some(Unproved::Unsteady));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::build::{MS, by_own_reads, footer, has, header_with, kinds, later, log, request, summary};
 use measure::{
     Caution, Degenerate, Footer, Lang, Outcome, Phase, RequestRecord, RunLog, RunSummary, Summarise, TextTokens,
-    WarmCache,
+    Unproved, WarmCache,
 };
 use serde_json::json;
 
@@ -292,7 +292,10 @@ fn every_caution() -> Vec<Caution> {
         Caution::ProofUnexpectedSize { billed: 8, expected: 9 },
         Caution::ProofWithoutEffect { logprobs: true },
         Caution::ProofWithoutEffect { logprobs: false },
-        Caution::ProofUnknown,
+        Caution::ProofUnknown { why: Unproved::NotDecoded },
+        Caution::ProofUnknown { why: Unproved::Unanswered },
+        Caution::ProofUnknown { why: Unproved::NoUsage },
+        Caution::ProofUnknown { why: Unproved::Unsteady },
         Caution::OlderDefinitions,
         Caution::EventsLeftOut,
     ]

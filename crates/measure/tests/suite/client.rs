@@ -93,6 +93,14 @@ fn a_late_read_bounds_our_own_times() {
 }
 
 #[test]
+fn a_request_without_a_token_bounds_no_ttft() {
+    let mut none = seen(2000, 0, "d100");
+    none.index = 1;
+    let client = verdict(&log(vec![none, seen(30, 0, "r90 t100 t100 t140 d141")]), &Summarise::default());
+    assert_eq!((client.ttft_bound_us, client.ttft_bound_by), (Some(10_040.0), Some(BoundBy::SharedRead)));
+}
+
+#[test]
 fn late_sends_are_the_clients_fault() {
     let mut late = seen(5, 0, PLAIN);
     (late.intended_ns, late.admitted_ns) = (0, Some(0));
