@@ -31,11 +31,12 @@ def main():
     parser.add_argument("--count", type=int, default=20)
     arguments = parser.parse_args()
     reference = Reference(arguments.model)
+    served_name = evaluate.served(arguments.url) if arguments.url else None
     own = qwen.load(arguments.model).eval()
     tokenizer = Tokenizer.from_file(str(arguments.model / "tokenizer.json"))
     same, logits_apart, pixels_apart = {"token ids": 0, "f32 and bf16": 0, "server and bf16": 0}, 0.0, 0.0
     lines = [json.loads(line) for line in (arguments.folder / "expect.jsonl").open()]
-    lines = [line for line in lines if len(evaluate.facts(line["answer"])) >= evaluate.CLAUSES_OF_A_DESCRIPTION]
+    lines = [line for line in lines if "facts" in line]
     for line in lines[:arguments.count]:
         picture = Image.open(arguments.folder / line["image"]).convert("RGB")
         text, ids, pixels, grid = reference.inputs(line["prompt"], picture)
@@ -46,7 +47,7 @@ def main():
         half = reference.answer(reference.half, ids, pixels, grid)
         same["f32 and bf16"] += exact == half
         if arguments.url:
-            served = evaluate.ask(arguments, arguments.model.name, line)
+            served = evaluate.ask(arguments.url, served_name, arguments.folder, line)
             same["server and bf16"] += served == half
             if served != half:
                 print(f"{line['image']} {line['prompt']}\n  server {served}\n  bf16   {half}")

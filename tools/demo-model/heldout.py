@@ -34,10 +34,12 @@ def measure(trainer, folder):
         loss, tokens = loss + losses.item(), tokens + int(real.sum())
         best = logits.argmax(-1)
         for i, chats in enumerate(rows.chats):
-            for n, (prompt, answer, first, end) in enumerate(chats):
+            descriptions = [chat["answer"] for chat in block.records[i]["descriptions"]]
+            for prompt, answer, first, end in chats:
                 said = trainer.tokenizer.decode(best[i, first:end].tolist())
-                kind = "answers" if n else "descriptions"
-                right = said == answer if n else facts(said) == facts(answer)
+                whole = answer in descriptions
+                kind = "descriptions" if whole else "answers"
+                right = facts(said) == facts(answer) if whole else said == answer
                 counts[kind][0] += right
                 counts[kind][1] += 1
                 if not right:

@@ -68,7 +68,7 @@ class Row:
 class RowBuilder:
     """Chooses what is asked about a picture and writes the rows."""
 
-    def __init__(self, tokenizer, image_token, facts, weights=(), length=144):
+    def __init__(self, tokenizer, image_token, facts, weights=(), length=112):
         """`facts` is pool.json; `weights` are (pattern, weight) of questions to be asked more or less often;
         `length` tokens beside the picture's are filled with chats."""
         self.encode = functools.lru_cache(200_000)(lambda text: tokenizer.encode(text).ids)
@@ -97,13 +97,14 @@ class RowBuilder:
         return row
 
     def text_first(self, record, grid, dice):
-        """A description and one or two questions, each with the picture after its prompt."""
+        """A description and a question, or questions alone, each with the picture after its prompt."""
         row, before = Row(grid), self.before(dice)
         start = row.text(self.encode(before), 0, 0)
-        limit = self.length + 3 * grid[0] * grid[1] - 32
-        for segment, (prompt, answer) in enumerate(self.chats(record, dice)[:4], 1):
+        limit = self.length + 3 * grid[0] * grid[1]
+        tail = self.encode("<|vision_end|>" + TAIL)
+        chats = self.chats(record, dice)
+        for segment, (prompt, answer) in enumerate(chats[dice.randrange(2):][:4], 1):
             lead, said = self.encode(prompt + "<|vision_start|>"), self.encode(answer + "<|im_end|>")
-            tail = self.encode("<|vision_end|>" + TAIL)
             if segment > 1 and len(row.ids) + len(lead + said + tail) + grid[0] * grid[1] > limit:
                 continue
             end = row.picture(self.image_token, segment, row.text(lead, segment, start))

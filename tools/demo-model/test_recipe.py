@@ -62,7 +62,7 @@ class Recipe(unittest.TestCase):
         model.initialise()
         tokenizer = Tokenizer.from_file(str(self.folder / "model/tokenizer.json"))
         facts = json.loads((self.folder / "pool/pool.json").read_text())
-        return packing.RowBuilder(tokenizer, model.config["image_token_id"], facts), tokenizer, model
+        return packing.RowBuilder(tokenizer, model.config["image_token_id"], facts, length=200), tokenizer, model
 
     def test_the_tokenizer_gives_every_text_back(self):
         _, tokenizer, model = self.builder()
@@ -87,7 +87,7 @@ class Recipe(unittest.TestCase):
                     apart = (logits[i, first:end] - expected[0, :end - first]).abs().max().item()
                     self.assertLess(apart, 2e-4, answer)
                     compared += end - first
-            self.assertGreater(compared, 50)
+            self.assertGreater(compared, 30)
 
     def alone(self, packed, i, first):
         """The row with only the tokens that the chat at `first` sees or holds, under an ordinary causal mask."""

@@ -258,8 +258,8 @@ def parse():
     parser.add_argument("--muon", type=float, help="of Muon: 6e-3, with --init 2e-3")
     parser.add_argument("--warmup", type=int, help="steps to the full rate: 150, with --init 50")
     parser.add_argument("--vision-first", type=float, help="share of the steps for the tower alone: 0.1, with --init 0")
-    parser.add_argument("--text-first", type=float, default=0.3, help="share of the steps whose prompt comes first")
-    parser.add_argument("--length", type=int, default=144, help="tokens of a row beside the picture's")
+    parser.add_argument("--text-first", type=float, default=0.5, help="share of the steps whose prompt comes first")
+    parser.add_argument("--length", type=int, default=112, help="tokens of a row beside the picture's")
     parser.add_argument("--ask", nargs=2, action="append", default=[], metavar=("PATTERN", "WEIGHT"),
                         help="questions with PATTERN in `prompt<tab>answer` are asked WEIGHT times as often")
     parser.add_argument("--held-out", help="pool of other scenes, to be measured on")
