@@ -28,6 +28,7 @@ def main():
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("folder", metavar="SCENES", type=pathlib.Path)
     parser.add_argument("--url")
+    parser.set_defaults(picture_first=False)
     parser.add_argument("--count", type=int, default=20)
     arguments = parser.parse_args()
     reference = Reference(arguments.model)
@@ -47,7 +48,7 @@ def main():
         half = reference.answer(reference.half, ids, pixels, grid)
         same["f32 and bf16"] += exact == half
         if arguments.url:
-            served = evaluate.ask(arguments.url, served_name, arguments.folder, line)
+            served = evaluate.ask(arguments, served_name, arguments.folder, line)
             same["server and bf16"] += served == half
             if served != half:
                 print(f"{line['image']} {line['prompt']}\n  server {served}\n  bf16   {half}")

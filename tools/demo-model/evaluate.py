@@ -27,6 +27,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", metavar="FOLDER", type=pathlib.Path)
     parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument("--picture-first", action="store_true", help="the picture before the words")
     parser.add_argument("--limit", type=int, help="only the first N lines of each expect.jsonl")
     parser.add_argument("--wrong", type=int, default=5, help="how many wrong answers of a folder to show")
     arguments = parser.parse_args()
@@ -36,7 +37,7 @@ def main():
     for folder in arguments.folders:
         lines = [json.loads(line) for line in (folder / "expect.jsonl").read_text().splitlines()][:arguments.limit]
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-            answers = list(pool.map(lambda line: ask(arguments.url, model, folder, line), lines))
+            answers = list(pool.map(lambda line: ask(arguments, model, folder, line), lines))
         counts, wrong = grade(lines, answers)
         pictures = len({line["image"] for line in lines})
         print(f"| {folder.name} | {pictures} | " + " | ".join(share(counts, name) for name in COLUMNS) + " |", flush=True)
@@ -62,13 +63,15 @@ def served(url):
         return json.load(reply)["data"][0]["id"]
 
 
-def ask(url, model, folder, line):
-    """The greedy answer to one line; text before the picture, as the benchmark script sends it."""
+def ask(arguments, model, folder, line):
+    """The greedy answer to one line; the words come first, as the benchmark script sends them, if not asked otherwise."""
     picture = base64.b64encode((folder / line["image"]).read_bytes()).decode()
     content = [{"type": "text", "text": line["prompt"]},
                {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}}]
+    if arguments.picture_first:
+        content.reverse()
     body = {"model": model, "messages": [{"role": "user", "content": content}], "temperature": 0, "max_tokens": 200}
-    request = urllib.request.Request(url + "/v1/chat/completions", json.dumps(body).encode(),
+    request = urllib.request.Request(arguments.url + "/v1/chat/completions", json.dumps(body).encode(),
                                      {"content-type": "application/json"})
     with urllib.request.urlopen(request, timeout=300) as reply:
         return json.load(reply)["choices"][0]["message"]["content"]

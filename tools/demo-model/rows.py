@@ -12,6 +12,8 @@ import functools
 import numpy as np
 import torch
 
+# Short answers have few tokens, which would drown in those of descriptions.
+SHORT, SHORT_WEIGHT = 24, 3.0
 TAIL = "<|im_end|>\n<|im_start|>assistant\n"
 ROUND = 32
 
@@ -26,6 +28,7 @@ class Rows:
     cells: torch.Tensor      # (B, L) which cell of the picture a token stands for, or -1
     trained: torch.Tensor    # (B, K) the positions whose next token is learnt
     targets: torch.Tensor    # (B, K) that token, -100 beyond the row's last
+    weights: torch.Tensor    # (B, K) float32, how much it counts
     chats: list              # of each row: (prompt, answer, first, end) with first..end in its K
 
 
@@ -158,9 +161,13 @@ def stack(rows):
     labels = filled([row.labels for row in rows], -100)
     count = -(-int((labels >= 0).sum(1).max()) // ROUND) * ROUND
     trained, targets = np.zeros((len(rows), count), np.int64), np.full((len(rows), count), -100, np.int64)
+    weights = np.ones((len(rows), count), np.float32)
     for i, row in enumerate(labels):
         at = np.flatnonzero(row >= 0)
         trained[i, :len(at)], targets[i, :len(at)] = at, row[at]
+        for *_, first, end in rows[i].chats:
+            weights[i, first:end] = SHORT_WEIGHT if end - first <= SHORT else 1.0
     mask = torch.zeros(visible.shape).masked_fill_(~torch.from_numpy(visible), float("-inf"))
-    tensors = [torch.from_numpy(x) for x in (ids, positions)], [torch.from_numpy(x) for x in (cells, trained, targets)]
-    return Rows(*tensors[0], mask, *tensors[1], [row.chats for row in rows])
+    ids, positions, cells, trained, targets, weights = map(
+        torch.from_numpy, (ids, positions, cells, trained, targets, weights))
+    return Rows(ids, positions, mask, cells, trained, targets, weights, [row.chats for row in rows])

@@ -100,7 +100,8 @@ class Recipe(unittest.TestCase):
                                                                  float("-inf"))
         trained = torch.searchsorted(seen, at[first:ends[0]])[None]
         return packing.Rows(packed.ids[i:i + 1, seen], packed.positions[:, i:i + 1, seen], mask,
-                            packed.cells[i:i + 1, seen], trained, packed.targets[i:i + 1, first:ends[0]], [])
+                            packed.cells[i:i + 1, seen], trained, packed.targets[i:i + 1, first:ends[0]],
+                            packed.weights[i:i + 1, first:ends[0]], [])
 
     def test_a_resumed_training_makes_the_same_steps(self):
         def train(out, *more):

@@ -130,7 +130,7 @@ class Trainer:
             else:
                 rows = self.builder.rows(block.records, block.grid, dice, text_first)
                 features, logits = self.model(pixels, block.grid, rows)
-                words, cells = words_loss(logits, rows.targets), self.cells_loss(features, block)
+                words, cells = words_loss(logits, rows), self.cells_loss(features, block)
                 loss = words + CELLS_WEIGHT * cells
         gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
         return {"words": None if words is None else words.item(), "cells": cells.item(), "gradients": gradients}
@@ -232,9 +232,11 @@ def optimisers(model, atoms, arguments):
     return [adamw, *(Muon(part, arguments.muon, dtype=kind) for part in (hidden[::2], hidden[1::2]))]
 
 
-def words_loss(logits, targets):
-    """Cross entropy of the next tokens, in nats for each token."""
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100)
+def words_loss(logits, rows):
+    """Cross entropy of the next tokens, in nats for each token, weighted."""
+    losses = F.cross_entropy(logits.flatten(0, 1).float(), rows.targets.flatten(), ignore_index=-100, reduction="none")
+    weights = rows.weights.flatten() * (rows.targets.flatten() >= 0)
+    return (losses * weights).sum() / weights.sum()
 
 
 def has_bf16():
@@ -258,7 +260,7 @@ def parse():
     parser.add_argument("--muon", type=float, help="of Muon: 6e-3, with --init 2e-3")
     parser.add_argument("--warmup", type=int, help="steps to the full rate: 150, with --init 50")
     parser.add_argument("--vision-first", type=float, help="share of the steps for the tower alone: 0.1, with --init 0")
-    parser.add_argument("--text-first", type=float, default=0.5, help="share of the steps whose prompt comes first")
+    parser.add_argument("--text-first", type=float, default=0.6, help="share of the steps whose prompt comes first")
     parser.add_argument("--length", type=int, default=112, help="tokens of a row beside the picture's")
     parser.add_argument("--ask", nargs=2, action="append", default=[], metavar=("PATTERN", "WEIGHT"),
                         help="questions with PATTERN in `prompt<tab>answer` are asked WEIGHT times as often")
