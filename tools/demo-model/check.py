@@ -8,8 +8,10 @@ logits at the first token that differs: a near-tie is no error, anything else is
 """
 
 import argparse
+import base64
 import json
 import pathlib
+import urllib.request
 
 import numpy as np
 import torch
@@ -17,7 +19,6 @@ from PIL import Image
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration, Qwen2VLImageProcessor
 
-import evaluate
 import model as qwen
 from rows import Row, stack
 
@@ -28,11 +29,9 @@ def main():
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("folder", metavar="SCENES", type=pathlib.Path)
     parser.add_argument("--url")
-    parser.set_defaults(picture_first=False)
     parser.add_argument("--count", type=int, default=20)
     arguments = parser.parse_args()
     reference = Reference(arguments.model)
-    served_name = evaluate.served(arguments.url) if arguments.url else None
     own = qwen.load(arguments.model).eval()
     tokenizer = Tokenizer.from_file(str(arguments.model / "tokenizer.json"))
     same, logits_apart, pixels_apart = {"token ids": 0, "f32 and bf16": 0, "server and bf16": 0}, 0.0, 0.0
@@ -48,7 +47,7 @@ def main():
         half = reference.answer(reference.half, ids, pixels, grid)
         same["f32 and bf16"] += exact == half
         if arguments.url:
-            served = evaluate.ask(arguments, served_name, arguments.folder, line)
+            served = ask(arguments.url, arguments.folder, line)
             same["server and bf16"] += served == half
             if served != half:
                 print(f"{line['image']} {line['prompt']}\n  server {served}\n  bf16   {half}")
@@ -56,6 +55,20 @@ def main():
     print(json.dumps({"pictures": len(lines[:arguments.count]), "the same": same,
                       "largest difference of a logit, f32": logits_apart,
                       "largest difference of a normalised pixel": pixels_apart}, indent=1))
+
+
+def ask(url, folder, line):
+    """The greedy answer of a server to a prompt that comes before its picture."""
+    with urllib.request.urlopen(url + "/v1/models", timeout=30) as reply:
+        model = json.load(reply)["data"][0]["id"]
+    picture = base64.b64encode((folder / line["image"]).read_bytes()).decode()
+    content = [{"type": "text", "text": line["prompt"]},
+               {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}}]
+    body = {"model": model, "messages": [{"role": "user", "content": content}], "temperature": 0, "max_tokens": 200}
+    request = urllib.request.Request(url + "/v1/chat/completions", json.dumps(body).encode(),
+                                     {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=300) as reply:
+        return json.load(reply)["choices"][0]["message"]["content"]
 
 
 class Reference:

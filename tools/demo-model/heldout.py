@@ -2,7 +2,7 @@
 
 If every token of an answer is the likeliest one after the right tokens before it, then greedy decoding gives just this
 answer. So one pass over the right answers tells which would come out right. The published figures do not come from
-here but from a server (`evaluate.py`).
+here but from a server (`exam.sh`).
 """
 
 import random

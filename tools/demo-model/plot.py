@@ -13,20 +13,19 @@ import matplotlib.pyplot as plt
 
 
 def main(log, picture):
-    """Loss for each token over the pictures seen, while training and on scenes held out; shares right beneath."""
+    """Loss for each token over the steps, while training and on scenes held out; beneath, what came out wrong."""
     lines = [json.loads(line) for line in open(log)]
-    seen = {line["step"]: line["pictures"] for line in lines if "pictures" in line} | {0: 0}
-    trained = [(line["pictures"], line["words"]) for line in lines if line.get("words") is not None]
+    trained = [(line["step"], line["words"]) for line in lines if line.get("words") is not None]
     held = [line for line in lines if "held_out" in line]
-    figure, (loss, right) = plt.subplots(2, 1, sharex=True, figsize=(8, 6), dpi=90, layout="constrained")
-    loss.plot(*zip(*trained), label="training", linewidth=1)
-    loss.plot([seen[line["step"]] for line in held], [line["held_out"] for line in held], "o-", label="held out")
+    steps = [line["step"] for line in held]
+    figure, (loss, wrong) = plt.subplots(2, 1, sharex=True, figsize=(8, 6), dpi=80, layout="constrained")
+    loss.plot(*zip(*trained), label="training")
+    loss.plot(steps, [line["held_out"] for line in held], "o-", label="held out")
     loss.set(yscale="log", ylabel="cross entropy for each token (nats)")
     for name in ("descriptions", "answers"):
-        shares = [100 * (1 - line[name]) for line in held]
-        right.plot([seen[line["step"]] for line in held], shares, "o-", label=name)
-    right.set(yscale="log", ylabel="wrong, held out (%)", xlabel="pictures")
-    for axes in (loss, right):
+        wrong.plot(steps, [100 * (1 - line[name]) for line in held], "o-", label=name)
+    wrong.set(yscale="log", ylabel="wrong, held out (%)", xlabel="steps of 32 pictures")
+    for axes in (loss, wrong):
         axes.legend()
         axes.grid(True, which="both", alpha=0.3)
     figure.savefig(picture)

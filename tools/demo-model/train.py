@@ -37,7 +37,7 @@ import tokenizer as tokens
 from muon import Muon
 from rows import RowBuilder
 
-CELLS_WEIGHT, CELLS_WEIGHT_ALONE = 3.0, 30.0
+CELLS_WEIGHT, CELLS_WEIGHT_ALONE = 6.0, 30.0
 RATE_FLOOR = 0.01
 ATOMS_LR = 2e-3
 WINDOW = 50
