@@ -24,7 +24,7 @@ pub fn prepare(args: &RunArgs, lang: Lang) -> Result<(RunArgs, PathBuf), Failure
         Some(folder) if folder.join("config.json").is_file() => folder.clone(),
         Some(folder) => return Err(no_model(std::slice::from_ref(folder), lang)),
         None => {
-            let places = places();
+            let places = places(&std::env::current_exe().unwrap_or_default());
             let found = places.iter().find(|folder| folder.join("config.json").is_file()).cloned();
             found.ok_or_else(|| no_model(&places, lang))?
         }
@@ -67,9 +67,10 @@ pub fn start(mut args: RunArgs, model: &Path, stop: &StopSignal, lang: Lang) -> 
     Ok((args, server))
 }
 
-/// Beside the program, where packages put data, and the source tree that it was built in.
-fn places() -> Vec<PathBuf> {
-    let program = std::env::current_exe().and_then(|path| path.canonicalize()).unwrap_or_default();
+/// Beside the program, where packages put data (PREFIX/bin and PREFIX/share), and the source tree that it was built in: in
+/// target/PROFILE or target/TARGET/PROFILE. A link to the program is followed first.
+fn places(program: &Path) -> Vec<PathBuf> {
+    let program = program.canonicalize().unwrap_or_default();
     let folder = program.parent().unwrap_or(Path::new(""));
     let places = ["models", "../share/vlm-benchmark/models", "../../models", "../../../models"];
     let full = |place: &&str| folder.join(place).join(MODEL);
@@ -92,5 +93,43 @@ fn no_model(places: &[PathBuf], lang: Lang) -> Failure {
             ),
             format!("--embedded：没有模型：应在 {looked} 中有带 config.json 的目录；请给出 --embedded-model 目录"),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the model is found at the place in a fresh folder, when the program is started by this path in it.
+    fn is_found(model: &str, program: &str) -> bool {
+        let folder = tempfile::TempDir::new().unwrap();
+        let inside = |path: &str| folder.path().join(path);
+        for path in
+            ["bin/vlm-benchmark", "target/x86_64-unknown-linux-gnu/dist/vlm-benchmark", "target/release/vlm-benchmark"]
+        {
+            std::fs::create_dir_all(inside(path).parent().unwrap()).unwrap();
+            std::fs::write(inside(path), "").unwrap();
+        }
+        std::fs::create_dir_all(inside("elsewhere")).unwrap();
+        std::os::unix::fs::symlink("../bin/vlm-benchmark", inside("elsewhere/link")).unwrap();
+        std::fs::create_dir_all(inside(model).join(MODEL)).unwrap();
+        let full = inside(model).join(MODEL).canonicalize().unwrap();
+        places(&inside(program)).contains(&full)
+    }
+
+    #[test]
+    fn where_a_model_is_found() {
+        for (model, program) in [
+            ("bin/models", "bin/vlm-benchmark"),
+            ("share/vlm-benchmark/models", "bin/vlm-benchmark"),
+            ("share/vlm-benchmark/models", "elsewhere/link"),
+            ("models", "target/release/vlm-benchmark"),
+            ("models", "target/x86_64-unknown-linux-gnu/dist/vlm-benchmark"),
+        ] {
+            assert!(is_found(model, program), "{model} {program}");
+        }
+        assert!(
+            !is_found("share/models", "bin/vlm-benchmark") && !is_found("bin/models", "target/release/vlm-benchmark")
+        );
     }
 }

@@ -27,6 +27,8 @@ fn main() -> ExitCode {
         Some(Command::Report(args)) => commands::report(args, lang),
         Some(Command::ParseLog(args)) => commands::parse_log(args, lang),
         Some(Command::Scenes(args)) => commands::scenes(args, lang),
+        Some(Command::Completions(args)) => commands::completions(args, lang),
+        Some(Command::Man(args)) => commands::man(args, lang),
         #[cfg(target_os = "linux")]
         Some(Command::Calibrate(args)) => bench::calibrate::run(args, lang),
         #[cfg(target_os = "linux")]

@@ -15,7 +15,12 @@ pub use engine::{EngineArgs, IgnoredArgs};
 
 /// Serve Qwen2-VL over the OpenAI protocol, as vLLM does, on the CPU; or play a script (--scripted).
 #[derive(Debug, Clone, Parser)]
-#[command(name = "vlm-server", version, max_term_width = 110)]
+#[command(
+    name = "vlm-server",
+    version,
+    max_term_width = 110,
+    after_help = "vlm-server completions SHELL prints a completion script, vlm-server man DIR writes the man page."
+)]
 pub struct Args {
     /// `serve MODEL`, as in `vllm serve MODEL`
     #[arg(value_name = "serve MODEL", num_args = 0..=2)]

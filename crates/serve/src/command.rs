@@ -5,6 +5,7 @@ use crate::backend::Backend;
 use crate::cli::{self, Args};
 use crate::error::ServeError;
 use crate::loading;
+use crate::manual;
 use crate::rig::tls_config;
 use crate::script::Script;
 use crate::scripted::ScriptedBackend;
@@ -37,6 +38,9 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), ServeError> {
+    if let Some(done) = manual::asked(args) {
+        return done;
+    }
     args.check_words()?;
     if !args.scripted {
         return serve(args, None);

@@ -15,6 +15,7 @@ mod http;
 mod image_size;
 mod loading;
 mod lock;
+mod manual;
 mod reply;
 mod rig;
 mod script;

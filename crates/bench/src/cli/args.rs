@@ -1,6 +1,6 @@
 //! Every flag, as clap sees it. Checks that need more than one flag are the plan's.
 
-use super::subcommands::{CalibrateArgs, ParseLogArgs, ReportArgs, ScenesArgs, ServerArgs};
+use super::subcommands::{CalibrateArgs, CompletionsArgs, ManArgs, ParseLogArgs, ReportArgs, ScenesArgs, ServerArgs};
 use super::values::{Arrivals, ClockArg, DefinitionsArg, DetailArg, ImageAs, LangArg, MaxTokensField, OverCap};
 use clap::{Args, Parser, Subcommand};
 use std::ops::RangeInclusive;
@@ -26,7 +26,7 @@ pub struct Cli {
     pub run: RunArgs,
 }
 
-/// Work on runs and logs that are already there.
+/// Everything but a run.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Compute a run's figures again from its folder, without a server
@@ -38,6 +38,10 @@ pub enum Command {
     #[cfg(target_os = "linux")]
     /// Measure this client's own error on this machine, against a scripted server whose send times are known
     Calibrate(CalibrateArgs),
+    /// Print the completion script of a shell
+    Completions(CompletionsArgs),
+    /// Write man pages into a folder
+    Man(ManArgs),
     #[cfg(target_os = "linux")]
     /// vlm-server within this binary, for calibrate and --embedded
     #[command(hide = true)]

@@ -25,6 +25,8 @@ pub(super) fn translate(command: Command) -> Command {
             translate_arguments(with_help(scenes))
                 .about("绘制内容已知的道路施工图片，用于给服务端评分（--expect），或训练小模型")
         })
+        .mut_subcommand("completions", |shell| translate_arguments(with_help(shell)).about("打印 shell 的补全脚本"))
+        .mut_subcommand("man", |man| translate_arguments(with_help(man)).about("把 man 手册页写入目录"))
         .mut_subcommand("parse-log", |parse| {
             translate_arguments(with_help(parse)).about("把日志（本工具、原脚本、vllm bench serve、SGLang）转成 CSV")
         })
@@ -160,4 +162,6 @@ const HELP: &[(&str, &str)] = &[
     ("questions", "每张图片每种语言在 expect.jsonl 中写入多少个简短问题，另有一个描述"),
     ("pool", "改为写训练集：模型尺寸的图片，每个分片 4096 张"),
     ("flags", "增加一列，说明该块的特殊之处"),
+    ("shell", "哪种 shell"),
+    ("pages", "手册页所在的目录；不存在则新建"),
 ];

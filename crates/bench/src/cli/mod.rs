@@ -11,6 +11,7 @@ pub use args::{Cli, Command, RunArgs};
 pub use faults::fault;
 pub use spelling::{command, parse};
 pub use subcommands::{
-    BorderArg, CalibrateArgs, ParseLogArgs, ReportArgs, ReportFormat, ScenesArgs, ServerArgs, SplitArg,
+    BorderArg, CalibrateArgs, CompletionsArgs, ManArgs, ParseLogArgs, ReportArgs, ReportFormat, ScenesArgs, ServerArgs,
+    SplitArg,
 };
 pub use values::{Arrivals, ImageAs, MaxTokensField, OverCap, PartOrder};

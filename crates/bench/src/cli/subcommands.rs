@@ -136,6 +136,22 @@ pub enum BorderArg {
     Edge,
 }
 
+/// What `completions` takes.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// What `man` takes.
+#[derive(Debug, Clone, Args)]
+pub struct ManArgs {
+    /// Where the pages go; it is made if it is not there
+    #[arg(value_name = "DIR")]
+    pub pages: PathBuf,
+}
+
 /// The command line of `vlm-server`.
 #[derive(Debug, Clone, Args)]
 pub struct ServerArgs {

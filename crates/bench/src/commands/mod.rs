@@ -1,12 +1,14 @@
-//! What is done without a server: with runs and logs that are already there, and scenes drawn.
+//! What is done without a server: with runs and logs that are already there, scenes drawn, and for the shell.
 
 mod parse_log;
 mod report;
 mod scenes;
+mod shell;
 
 pub use parse_log::parse_log;
 pub use report::report;
 pub use scenes::scenes;
+pub use shell::{completions, man};
 
 use crate::session::Failure;
 use std::io::Write;

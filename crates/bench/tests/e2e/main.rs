@@ -16,5 +16,6 @@ mod report;
 mod rig;
 mod scenes;
 mod script_contract;
+mod shell;
 mod store;
 mod wire_details;

@@ -76,6 +76,34 @@ fn refused(words: &[&str]) -> (String, Option<i32>) {
     (String::from_utf8(output.stderr).unwrap(), output.status.code())
 }
 
+#[test]
+fn what_a_shell_and_man_are_to_know() {
+    for (shell, start) in
+        [("bash", "_vlm-server() {"), ("zsh", "#compdef vlm-server"), ("fish", "complete -c vlm-server")]
+    {
+        let output = command(&["completions", shell]).output().unwrap();
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && script.starts_with(start), "{shell}: {script}");
+        assert!(script.contains("max-num-seqs") && script.contains("truth-log"), "{shell}");
+    }
+    let (said, status) = refused(&["completions", "tcsh"]);
+    assert_eq!(
+        (said.as_str(), status),
+        ("error: completions tcsh: allowed is bash, elvish, fish, powershell or zsh\n", Some(2))
+    );
+    let folder = std::env::temp_dir().join(format!("vlm-server-man-{}", std::process::id()));
+    assert_eq!(refused(&["man", folder.to_str().unwrap()]), (String::new(), Some(0)));
+    let page = std::fs::read_to_string(folder.join("vlm-server.1")).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(page.contains(r"\-\-max\-model\-len"), "{page}");
+    let (said, status) = refused(&["man", "/dev/null/pages"]);
+    assert!(
+        said.starts_with("error: man /dev/null/pages (") && said.ends_with("a folder that can be written\n"),
+        "{said}"
+    );
+    assert_eq!(status, Some(2));
+}
+
 /// The running program, its address, and what it said before.
 struct Running {
     child: Child,
