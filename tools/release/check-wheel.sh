@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
 # Installs a wheel into an empty environment, without a network, and runs the three commands of the script with it, as they were
-# always typed: check-wheel.sh WHEEL. Port 8001 must be free.
+# always typed: check-wheel.sh WHEEL. It has a network of its own with nothing but loopback in it, where port 8001 is free.
 set -euo pipefail
+if [ "${OWN_NETWORK:-}" != yes ]; then
+  exec env OWN_NETWORK=yes unshare --user --map-root-user --net "$(readlink -f "$0")" "$@"
+fi
+ip link set lo up
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 wheel=$(readlink -f "$1")
 work=$(mktemp -d)
