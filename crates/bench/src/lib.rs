@@ -30,6 +30,7 @@ pub mod survey;
 pub mod tokens;
 pub mod usage;
 pub mod view;
+pub mod words;
 pub mod workload;
 
 /// Name and version, as records name what made them.

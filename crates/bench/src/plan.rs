@@ -5,6 +5,7 @@ use crate::cli::{ImageAs, MaxTokensField, OverCap, PartOrder, RunArgs};
 use crate::image::Synthetic;
 use crate::net::{Limits, TargetError};
 use crate::tokens::Spec;
+use crate::words::{Words, words};
 use measure::{Clock, Definitions, Detail, Lang, RunLimit, SloLimit};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -27,7 +28,7 @@ use values::{at_least, extra_body, resize, seconds};
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// A flag's value.
-    #[error("{flag} {given:?}: {}", why.en)]
+    #[error("{flag} {given:?}: {why}")]
     Value {
         /// The flag.
         flag: &'static str,
@@ -37,7 +38,7 @@ pub enum PlanError {
         why: Words,
     },
     /// Flags that do not go together, or that are missing.
-    #[error("{}", .0.en)]
+    #[error("{0}")]
     Combination(Words),
     /// The server's address or the proxy on the way.
     #[error(transparent)]
@@ -47,24 +48,13 @@ pub enum PlanError {
     Image(#[from] crate::image::ImageError),
 }
 
-/// One sentence in both languages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Words {
-    en: String,
-    zh: String,
-}
-
-fn words(en: impl Into<String>, zh: impl Into<String>) -> Words {
-    Words { en: en.into(), zh: zh.into() }
-}
-
 impl PlanError {
     /// The error in one language, where it has both.
     #[must_use]
     pub fn text(&self, lang: Lang) -> String {
         match (self, lang) {
-            (Self::Value { flag, given, why }, Lang::Zh) => format!("{flag} {given:?}：{}", why.zh),
-            (Self::Combination(why), Lang::Zh) => why.zh.clone(),
+            (Self::Value { flag, given, why }, Lang::Zh) => format!("{flag} {given:?}：{}", why.text(Lang::Zh)),
+            (Self::Combination(why), Lang::Zh) => why.text(Lang::Zh).to_owned(),
             (Self::Image(error), lang) => error.text(lang == Lang::Zh),
             (Self::Target(error), lang) => error.text(lang),
             (other, _) => other.to_string(),

@@ -2,6 +2,7 @@
 
 use super::subcommands::{CalibrateArgs, CompletionsArgs, ManArgs, ParseLogArgs, ReportArgs, ScenesArgs, ServerArgs};
 use super::values::{Arrivals, ClockArg, DefinitionsArg, DetailArg, ImageAs, LangArg, MaxTokensField, OverCap};
+use crate::words::{Words, words};
 use clap::{Args, Parser, Subcommand};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -281,18 +282,23 @@ fn any_path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
 /// A whole number within bounds.
 pub(super) fn whole<T: TryFrom<u64>>(
     range: RangeInclusive<u64>,
-) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+) -> impl Fn(&str) -> Result<T, Words> + Clone + Send + Sync + 'static {
     move |given| {
         let number = given.parse::<u64>().ok().filter(|number| range.contains(number));
         number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| match (range.start(), range.end()) {
-            (least, &u64::MAX) => format!("a whole number of at least {least} is expected"),
-            (least, most) => format!("a whole number from {least} to {most} is expected"),
+            (least, &u64::MAX) => {
+                words(format!("a whole number of at least {least} is expected"), format!("应为不小于 {least} 的整数"))
+            }
+            (least, most) => words(
+                format!("a whole number from {least} to {most} is expected"),
+                format!("应为 {least} 到 {most} 的整数"),
+            ),
         })
     }
 }
 
 /// Seconds, or a number with its unit.
-fn seconds(given: &str) -> Result<f64, String> {
+fn seconds(given: &str) -> Result<f64, Words> {
     let (number, unit) = match given.trim_end_matches(|c: char| c.is_ascii_alphabetic()) {
         number if number.len() < given.len() => (number, &given[number.len()..]),
         number => (number, "s"),
@@ -305,5 +311,10 @@ fn seconds(given: &str) -> Result<f64, String> {
         _ => None,
     };
     let seconds = number.trim().parse::<f64>().ok().zip(factor).map(|(number, factor)| number * factor);
-    seconds.ok_or_else(|| "seconds are expected, such as 90, or a number with a unit: 90s, 5m, 2h".to_owned())
+    seconds.ok_or_else(|| {
+        words(
+            "seconds are expected, such as 90, or a number with a unit: 90s, 5m, 2h",
+            "应为秒数，例如 90，或带单位的数：90s、5m、2h",
+        )
+    })
 }

@@ -1,7 +1,10 @@
 //! Faults of a command line in Chinese; in English the words are clap's own.
 
+use crate::words::Words;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use measure::Lang;
+use std::error::Error;
+use std::num::ParseFloatError;
 
 /// What is wrong with a command line, where this language needs words of our own.
 #[must_use]
@@ -17,7 +20,7 @@ pub fn fault(error: &clap::Error, lang: Lang) -> Option<String> {
         ErrorKind::InvalidValue if value.is_empty() => format!("{arg} 需要一个值"),
         ErrorKind::InvalidValue => format!("{arg} 的值 {value:?} 不在允许范围内"),
         ErrorKind::ValueValidation => {
-            let why = std::error::Error::source(error).map(|why| format!("（{why}）")).unwrap_or_default();
+            let why = error.source().map(|why| format!("（{}）", reason(why))).unwrap_or_default();
             format!("{arg} 的值 {value:?} 不合法{why}")
         }
         ErrorKind::ArgumentConflict => match get(ContextKind::PriorArg) {
@@ -39,6 +42,15 @@ pub fn fault(error: &clap::Error, lang: Lang) -> Option<String> {
         text.push_str(&format!("；是否想用 {near}？"));
     }
     Some(format!("错误：{text}\n用 --help 查看全部参数"))
+}
+
+/// Why a value cannot be taken: by our own checks, or no number at all.
+fn reason(why: &(dyn Error + 'static)) -> String {
+    match why.downcast_ref::<Words>() {
+        Some(words) => words.text(Lang::Zh).to_owned(),
+        None if why.is::<ParseFloatError>() => "应为数字，例如 0.7".into(),
+        None => why.to_string(),
+    }
 }
 
 fn shown(value: &ContextValue) -> String {
@@ -63,14 +75,22 @@ mod tests {
             assert_eq!(fault(&error, Lang::En), None);
         };
         check("--batchsize 4", &["--batchsize", "是否想用 --batch-size"]);
-        check("--port x", &["--port", "\"x\""]);
+        check("--port x", &["--port", "\"x\"", "应为 1 到 65535 的整数"]);
         check("--batch_size 0", &["--batch-size", "\"0\""]);
-        check("--batch_size -3", &["--batch-size", "\"-3\"", "1 to 100000"]);
-        check("--seed -1", &["\"-1\"", "at least 0"]);
+        check("--batch_size -3", &["--batch-size", "\"-3\"", "应为 1 到 100000 的整数"]);
+        check("--seed -1", &["\"-1\"", "应为不小于 0 的整数"]);
         check("--image-as disk", &["--image-as", "base64"]);
         check("--prompt a --prompts b", &["--prompt", "不能与"]);
         check("parse-log", &["缺少", "LOGS"]);
-        check("--duration 1d", &["--duration", "5m"]);
+        check("--duration 1d", &["--duration", "应为秒数", "5m"]);
+        check("--temperature warm", &["--temperature", "\"warm\"", "应为数字"]);
+        check("--expect x --min-score 2", &["--min-score", "应为 0 到 1 的数"]);
+        check("calibrate --interval-ms -1", &["--interval-ms", "应为 0 到 60000 的毫秒数"]);
+        check("calibrate --image-mb 0", &["--image-mb", "应为 0.01 到 150 的 MB 数"]);
+        check("scenes x --brightness 9", &["--brightness", "应为 0.05 到 5 的倍数"]);
+        check("scenes x --shift 3", &["--shift", "应为 X,Y"]);
+        check("scenes x --size 9", &["--size", "应为 宽x高"]);
+        check("scenes x --size 9x9", &["--size", "不绘制 9x9 像素的场景", "64 到 8192"]);
         check("--port", &["--port", "需要一个值"]);
     }
 }

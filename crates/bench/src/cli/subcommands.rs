@@ -2,6 +2,8 @@
 
 use super::args::whole;
 use super::values::{ClockArg, DefinitionsArg};
+use crate::image::ImageError;
+use crate::words::{Words, words};
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -175,33 +177,42 @@ pub enum ReportFormat {
     Vllm,
 }
 
-fn interval(given: &str) -> Result<f64, String> {
-    within(given, 0.0, 60_000.0).ok_or_else(|| "milliseconds from 0 to 60000 are expected".to_owned())
+fn interval(given: &str) -> Result<f64, Words> {
+    within(given, 0.0, 60_000.0)
+        .ok_or_else(|| words("milliseconds from 0 to 60000 are expected", "应为 0 到 60000 的毫秒数"))
 }
 
-fn megabytes(given: &str) -> Result<f64, String> {
-    within(given, 0.01, 150.0).ok_or_else(|| "megabytes from 0.01 to 150 are expected".to_owned())
+fn megabytes(given: &str) -> Result<f64, Words> {
+    within(given, 0.01, 150.0)
+        .ok_or_else(|| words("megabytes from 0.01 to 150 are expected", "应为 0.01 到 150 的 MB 数"))
 }
 
 /// A part of a whole.
-pub(super) fn part(given: &str) -> Result<f64, String> {
-    within(given, 0.0, 1.0).ok_or_else(|| "a number from 0 to 1 is expected, such as 0.98".to_owned())
+pub(super) fn part(given: &str) -> Result<f64, Words> {
+    within(given, 0.0, 1.0)
+        .ok_or_else(|| words("a number from 0 to 1 is expected, such as 0.98", "应为 0 到 1 的数，例如 0.98"))
 }
 
-fn scene_size(given: &str) -> Result<(u32, u32), String> {
+fn scene_size(given: &str) -> Result<(u32, u32), Words> {
     let sides = given.split_once(['x', 'X', '×']).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-    let (width, height) = sides.ok_or("width x height is expected, such as 1080x810")?;
-    scenes::check_size(width, height).map_err(|error| error.to_string())
+    let (width, height) =
+        sides.ok_or_else(|| words("width x height is expected, such as 1080x810", "应为 宽x高，例如 1080x810"))?;
+    scenes::check_size(width, height).map_err(|_| {
+        let error = ImageError::BadSceneSize { width, height };
+        words(error.text(false), error.text(true))
+    })
 }
 
-fn brightness(given: &str) -> Result<f64, String> {
-    within(given, 0.05, 5.0).ok_or_else(|| "a factor from 0.05 to 5 is expected".to_owned())
+fn brightness(given: &str) -> Result<f64, Words> {
+    within(given, 0.05, 5.0).ok_or_else(|| words("a factor from 0.05 to 5 is expected", "应为 0.05 到 5 的倍数"))
 }
 
-fn shift(given: &str) -> Result<(f64, f64), String> {
+fn shift(given: &str) -> Result<(f64, f64), Words> {
     let way = |text: &str| within(text.trim(), -1000.0, 1000.0);
     let both = given.split_once(',').and_then(|(x, y)| Some((way(x)?, way(y)?)));
-    both.ok_or_else(|| "X,Y is expected, each from -1000 to 1000, such as 40,-25".to_owned())
+    both.ok_or_else(|| {
+        words("X,Y is expected, each from -1000 to 1000, such as 40,-25", "应为 X,Y，各为 -1000 到 1000，例如 40,-25")
+    })
 }
 
 fn within(given: &str, least: f64, most: f64) -> Option<f64> {
