@@ -3,7 +3,7 @@
 use crate::net::FetchError;
 use crate::plan::Plan;
 use crate::survey::SurveyError;
-use measure::{Lang, Outcome, RequestRecord, TimeLimit};
+use measure::{Lang, Outcome, RequestRecord};
 
 mod phrases;
 
@@ -63,19 +63,6 @@ pub fn survey(error: &SurveyError, proxy: Option<String>, plan: &Plan, lang: Lan
             format!("{} 是否为 OpenAI 协议的 HTTP 服务端？http 与 https 是否正确？", plan.url),
         )),
         SurveyError::Fetch(FetchError::Stopped) => None,
-    }
-}
-
-/// How a request ended, for people: what is said by us in their language, the server's and the system's words as they
-/// are.
-#[must_use]
-pub fn cause(outcome: &Outcome, lang: Lang) -> String {
-    match (lang, outcome) {
-        (Lang::Zh, Outcome::TimedOut { limit: TimeLimit::FirstToken }) => "时限内没有首个 token".into(),
-        (Lang::Zh, Outcome::TimedOut { limit: TimeLimit::Idle }) => "过久没有任何数据".into(),
-        (Lang::Zh, Outcome::TimedOut { limit: TimeLimit::Total }) => "整个请求超时".into(),
-        (Lang::Zh, Outcome::ConnectFailed { message }) => format!("连接失败：{message}"),
-        _ => outcome.cause(),
     }
 }
 
@@ -277,14 +264,5 @@ mod tests {
         check_through(Some("p:1"), 503, "Service Unavailable", "NO_PROXY");
         check_through(Some("p:1"), 403, "Forbidden", "p:1");
         check(503, "Service Unavailable", "");
-    }
-
-    #[test]
-    fn ends_in_both_languages() {
-        let late = Outcome::TimedOut { limit: TimeLimit::FirstToken };
-        assert_eq!(cause(&late, Lang::En), late.cause());
-        assert_eq!(cause(&late, Lang::Zh), "时限内没有首个 token");
-        let lost = Outcome::ConnectFailed { message: "reset".into() };
-        assert_eq!((cause(&lost, Lang::En), cause(&lost, Lang::Zh)), ("reset".into(), "连接失败：reset".into()));
     }
 }

@@ -143,8 +143,8 @@ impl Session {
         let first = self.records.apart_from_load(from);
         if first.iter().all(|record| record.outcome != Outcome::Complete) {
             let record = first.first();
-            let cause = record.map(|record| record.outcome.cause()).unwrap_or_default();
-            let words = record.map(|record| hints::cause(&record.outcome, self.lang())).unwrap_or_default();
+            let cause = record.map(|record| record.outcome.cause(Lang::En)).unwrap_or_default();
+            let words = record.map(|record| record.outcome.cause(self.lang())).unwrap_or_default();
             let name = record.map(|record| record.outcome.name()).unwrap_or_default();
             let hint = record.and_then(|record| hints::hint(record, &self.known(self.records.any_complete())));
             self.end_early(&cause);

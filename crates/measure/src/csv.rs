@@ -1,5 +1,6 @@
 //! One row for each request, for a spreadsheet.
 
+use crate::lang::Lang;
 use crate::metric::METRICS;
 use crate::record::RequestRecord;
 use crate::runlog::RunLog;
@@ -56,7 +57,7 @@ fn facts(record: &RequestRecord, line: &Timeline<'_>) -> Vec<String> {
         record.prompt.to_string(),
         images.join(" "),
         record.outcome.name().to_owned(),
-        record.outcome.cause(),
+        record.outcome.cause(Lang::En),
         known(record.status.map(u64::from)),
         record.finish_reason.clone().unwrap_or_default(),
         known(record.usage.and_then(|usage| usage.prompt)),

@@ -4,6 +4,7 @@
 //! that lies). It must not know what counts as a token, nor which clock is believed.
 
 use crate::event::{EventKind, EventStamp};
+use crate::lang::Lang;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -85,18 +86,23 @@ impl Outcome {
         }
     }
 
-    /// What went wrong, for grouping failures; empty for a complete request.
+    /// What went wrong, for grouping failures; empty for a complete request. What is said by us is in the language, what
+    /// was recorded in words (the server's, the system's) is as it was recorded. Files hold the English.
     #[must_use]
-    pub fn cause(&self) -> String {
+    pub fn cause(&self, lang: Lang) -> String {
         match self {
             Self::Complete | Self::Cancelled => String::new(),
+            Self::ConnectFailed { message } => lang.pick(message.clone(), format!("连接失败：{message}")),
             Self::Truncated { reason: words }
             | Self::NotSent { reason: words }
-            | Self::ServerError { message: words }
-            | Self::ConnectFailed { message: words } => words.clone(),
-            Self::TimedOut { limit: TimeLimit::FirstToken } => "no first token in time".into(),
-            Self::TimedOut { limit: TimeLimit::Idle } => "nothing arrived for too long".into(),
-            Self::TimedOut { limit: TimeLimit::Total } => "the request took too long".into(),
+            | Self::ServerError { message: words } => words.clone(),
+            Self::TimedOut { limit: TimeLimit::FirstToken } => {
+                lang.pick("no first token in time", "时限内没有首个 token").into()
+            }
+            Self::TimedOut { limit: TimeLimit::Idle } => {
+                lang.pick("nothing arrived for too long", "过久没有任何数据").into()
+            }
+            Self::TimedOut { limit: TimeLimit::Total } => lang.pick("the request took too long", "整个请求超时").into(),
         }
     }
 }

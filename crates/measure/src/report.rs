@@ -2,6 +2,7 @@
 
 use crate::lang::Lang;
 use crate::metric::METRICS;
+use crate::record::Phase;
 use crate::runlog::{RunLog, ServerTime};
 use crate::summary::{MetricSummary, RunSummary};
 use std::fmt::Write;
@@ -15,7 +16,7 @@ mod tokens;
 pub fn report(log: &RunLog, summary: &RunSummary, lang: Lang) -> String {
     let mut out = String::new();
     head::head(&mut out, summary, lang);
-    outcomes(&mut out, summary, lang);
+    outcomes(&mut out, log, summary, lang);
     if summary.counts.complete > 0 {
         figures(&mut out, summary, lang);
         server_times(&mut out, summary, lang);
@@ -44,7 +45,7 @@ const CAUSES_MAX: usize = 10;
 /// So much of a cause is shown.
 const CAUSE_CHARS_MAX: usize = 300;
 
-fn outcomes(out: &mut String, summary: &RunSummary, lang: Lang) {
+fn outcomes(out: &mut String, log: &RunLog, summary: &RunSummary, lang: Lang) {
     let counts = &summary.counts;
     let unfinished = if summary.complete_run { "" } else { lang.pick(" [INCOMPLETE RUN]", "【未完成】") };
     let unrecorded = match counts.unrecorded {
@@ -64,7 +65,9 @@ fn outcomes(out: &mut String, summary: &RunSummary, lang: Lang) {
             ),
         ),
     );
-    let mut causes: Vec<(&String, &u64)> = counts.by_cause.iter().collect();
+    let measured = log.records.iter().filter(|record| record.phase == Phase::Measured);
+    let by_cause = crate::summary::causes(measured, lang);
+    let mut causes: Vec<(&String, &u64)> = by_cause.iter().collect();
     causes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     for (cause, count) in causes.iter().take(CAUSES_MAX) {
         line(out, &format!("  {count} × {}", one_line(cause)));
@@ -225,8 +228,13 @@ fn limits(out: &mut String, summary: &RunSummary, lang: Lang) {
         let limits: Vec<String> =
             goodput.limits.iter().map(|limit| format!("{} ≤ {}", limit.metric, limit.max)).collect();
         let rate = goodput.requests_per_s.map_or_else(|| "n/a".into(), |rate| format!("{rate:.2}"));
-        let requests = lang.pick(if goodput.good == 1 { "request" } else { "requests" }, "个请求");
-        line(out, &format!("goodput: {rate} req/s ({} {requests}; {})", goodput.good, limits.join(", ")));
+        let (good, limits) = (goodput.good, limits.join(", "));
+        let requests = if good == 1 { "request" } else { "requests" };
+        let text = lang.pick(
+            format!("goodput: {rate} req/s ({good} {requests}; {limits})"),
+            format!("合格请求：{rate} 请求/s（{good} 个请求；{limits}）"),
+        );
+        line(out, &text);
     }
     for limit in &summary.slo {
         let figure = format!("{} {}", limit.metric, limit.statistic.name());

@@ -2,6 +2,7 @@
 
 use crate::caution::Caution;
 use crate::estimate::Estimate;
+use crate::lang::Lang;
 use crate::metric::METRICS;
 use crate::record::{Outcome, Phase, RequestRecord};
 use crate::runlog::{Header, ImageProof, RunLog, SCHEMA_VERSION, ServerTime};
@@ -226,20 +227,28 @@ fn counts(log: &RunLog, measured: &[&RequestRecord]) -> Counts {
     let recorded = measured.len() as u64;
     let of_plan = || log.header.plan["requests"].as_u64()?.checked_mul(log.header.plan["rounds"].as_u64()?);
     let planned = if log.is_whole() { recorded } else { of_plan().unwrap_or(recorded).max(recorded) };
-    let mut counts = Counts { planned, unrecorded: planned - recorded, ..Counts::default() };
+    let by_cause = causes(measured.iter().copied(), Lang::En);
+    let mut counts = Counts { planned, unrecorded: planned - recorded, by_cause, ..Counts::default() };
     for record in measured {
         *counts.by_outcome.entry(record.outcome.name().into()).or_default() += 1;
         if record.outcome == Outcome::Complete {
             counts.complete += 1;
         } else {
             counts.failed += 1;
-            let cause = record.outcome.cause();
-            let name = record.outcome.name();
-            let key = if cause.is_empty() { name.to_owned() } else { format!("{name}: {cause}") };
-            *counts.by_cause.entry(key).or_default() += 1;
         }
     }
     counts
+}
+
+/// How many of the measured requests failed by which cause: the outcome's name and what went wrong, in this language.
+pub(crate) fn causes<'a>(measured: impl Iterator<Item = &'a RequestRecord>, lang: Lang) -> BTreeMap<String, u64> {
+    let mut causes = BTreeMap::new();
+    for record in measured.filter(|record| record.outcome != Outcome::Complete) {
+        let (cause, name) = (record.outcome.cause(lang), record.outcome.name());
+        let key = if cause.is_empty() { name.to_owned() } else { format!("{name}: {cause}") };
+        *causes.entry(key).or_default() += 1;
+    }
+    causes
 }
 
 /// `None` as soon as one term is unknown, for no terms at all, and for a sum that no honest counts have.

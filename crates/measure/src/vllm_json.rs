@@ -1,6 +1,7 @@
 //! The keys and types of the JSON that `vllm bench serve --save-result --save-detailed` writes, so that scripts made for
 //! it go on working. The figures are ours, by our definitions; an unknown figure of the run is null.
 
+use crate::lang::Lang;
 use crate::record::{Outcome, Phase};
 use crate::runlog::RunLog;
 use crate::summary::{RunSummary, Summarise, usable_clock};
@@ -87,7 +88,7 @@ fn details(log: &RunLog, how: &Summarise, out: &mut Map<String, Value>) {
         "errors".into(),
         list(&|line| match line.record.outcome {
             Outcome::Complete => json!(""),
-            _ => json!(format!("{}: {}", line.record.outcome.name(), line.record.outcome.cause())),
+            _ => json!(format!("{}: {}", line.record.outcome.name(), line.record.outcome.cause(Lang::En))),
         }),
     );
 }

@@ -83,7 +83,7 @@ fn a_panic_on_the_io_thread_is_told_and_loses_no_request() {
     assert_eq!(told, ["broken: no more times"]);
     let kinds: Vec<(u64, &str)> = ended.iter().map(|(index, outcome)| (*index, outcome.name())).collect();
     assert_eq!(kinds, [(0, "truncated"), (1, "truncated"), (2, "not_sent")]);
-    assert!(ended.iter().all(|(_, outcome)| outcome.cause().contains("the client itself failed")));
+    assert!(ended.iter().all(|(_, outcome)| outcome.cause(measure::Lang::En).contains("the client itself failed")));
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn what_each_event_is() {
 
 fn check_outcome(record: &RequestRecord, name: &str, cause: &str) {
     assert_eq!(record.outcome.name(), name, "{:?}", record.outcome);
-    assert!(record.outcome.cause().contains(cause), "{:?} lacks {cause:?}", record.outcome);
+    assert!(record.outcome.cause(measure::Lang::En).contains(cause), "{:?} lacks {cause:?}", record.outcome);
 }
 
 #[test]

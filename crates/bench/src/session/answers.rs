@@ -43,7 +43,7 @@ impl Session {
         if record.outcome == Outcome::Complete {
             print_out(&format!("输出结果： {}\n", record.text.as_deref().unwrap_or_default()));
         } else if self.workload.accuracy.len() > 1 {
-            self.view.say(format!("{}: {}", record.outcome.name(), record.outcome.cause()));
+            self.view.say(format!("{}: {}", record.outcome.name(), record.outcome.cause(self.lang())));
         }
     }
 

@@ -76,7 +76,7 @@ fn check_refused(name: &str, status: u16, words: &str) {
     for write_bytes in [None, Some(1)] {
         let (record, exit) = play(name, write_bytes);
         assert_eq!((record.status, exit), (Some(status), 1), "{name}");
-        assert!(record.outcome.cause().contains(words), "{name}: {:?}", record.outcome);
+        assert!(record.outcome.cause(measure::Lang::En).contains(words), "{name}: {:?}", record.outcome);
     }
 }
 

@@ -31,7 +31,7 @@ fn a_whole_log() {
     assert_eq!(log.records.iter().map(|record| record.index).collect::<Vec<_>>(), [0, 1]);
     // What the footer says of a request is put into its record.
     assert_eq!((log.records[0].retokenised, log.records[1].retokenised), (None, Some(7)));
-    assert_eq!(log.records[0].outcome.cause(), "显存不足 🚧");
+    assert_eq!(log.records[0].outcome.cause(measure::Lang::En), "显存不足 🚧");
     // The same by another system's line ends, and without the last one.
     let text = lines().concat();
     assert_eq!(RunLog::parse(&text.replace('\n', "\r\n")).unwrap(), log);

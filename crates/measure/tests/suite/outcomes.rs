@@ -71,11 +71,21 @@ fn none_completed() {
     for (lang, none) in [(Lang::En, "8 planned, 0 complete, 8 not"), (Lang::Zh, "计划 8，成功 0，未成功 8")] {
         let text = report(&log, &summary, lang);
         assert!(text.contains(none) && text.contains("  1 × truncated: said\n"), "{text}");
+        // People read their language; the summary's keys are the same for all.
+        for (en, zh) in [
+            ("timed_out: no first token in time", "timed_out: 时限内没有首个 token"),
+            ("timed_out: nothing arrived for too long", "timed_out: 过久没有任何数据"),
+            ("timed_out: the request took too long", "timed_out: 整个请求超时"),
+            ("connect_failed: said", "connect_failed: 连接失败：said"),
+        ] {
+            assert!(text.contains(&format!("  1 × {}\n", lang.pick(en, zh))), "{en}: {text}");
+            assert_eq!(summary.counts.by_cause[en], 1);
+        }
     }
     let rows = requests_csv(&log, &user());
     let column = |name: &str| rows[0].iter().position(|head| head == name).unwrap();
     for (row, (outcome, name, _)) in rows[1..].iter().zip(failures()) {
-        assert_eq!((&row[column("outcome")], &row[column("cause")]), (&name.to_owned(), &outcome.cause()));
+        assert_eq!((&row[column("outcome")], &row[column("cause")]), (&name.to_owned(), &outcome.cause(Lang::En)));
         // What it did before it failed stays readable, one by one.
         assert_eq!(row[column("ttft_ms")], "1.000000", "{name}");
     }

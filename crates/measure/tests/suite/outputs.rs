@@ -26,7 +26,8 @@ fn three() -> RunLog {
 fn the_report_in_english() {
     let log = three();
     let goodput = vec![SloLimit { metric: "ttft_ms".into(), max: 150.0 }];
-    let text = report(&log, &RunSummary::of(&log, &Summarise { goodput, ..by_own_reads() }), Lang::En);
+    let summary = RunSummary::of(&log, &Summarise { goodput, ..by_own_reads() });
+    let text = report(&log, &summary, Lang::En);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(
         lines[..6],
@@ -52,6 +53,8 @@ fn the_report_in_english() {
     assert_eq!(row("tokens/s"), rates);
     assert_eq!(row("first burst"), "first burst: sent within 0.000 ms");
     assert_eq!(row("goodput"), "goodput: 3.85 req/s (1 request; ttft_ms ≤ 150)");
+    let in_chinese = report(&log, &summary, Lang::Zh);
+    assert!(in_chinese.contains("\n合格请求：3.85 请求/s（1 个请求；ttft_ms ≤ 150）\n"), "{in_chinese}");
     let counts = "input tokens: 6 of text (counted by: local-folder), 2290 billed by the server; output tokens: 8";
     assert_eq!(row("input tokens"), counts);
     let images = "images: 1 a request; image tokens expected by the preprocessor settings: 1131 a request; prompt tokens billed: 1145 a request; text before the images";
