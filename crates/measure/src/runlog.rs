@@ -18,12 +18,12 @@ pub const SCHEMA_VERSION: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Detail {
-    /// Only the events that bound the figures, and no answers.
+    /// The events that bound a figure, and answers only where they are printed, graded or counted.
     Summary,
-    /// Every event's time, kind and size.
+    /// Every event's time, kind and size, and the same answers.
     #[default]
     Stamps,
-    /// The same and the answers.
+    /// Every event and every answer.
     Text,
 }
 

@@ -1,6 +1,8 @@
-//! The help in Chinese: one line for each flag, by its id.
+//! The help in Chinese: one line for each flag, by its id, and for each value that a flag may have.
 
 use clap::Command;
+
+mod values;
 
 /// Puts the Chinese help in place. A test checks that no flag is left out.
 pub(super) fn translate(command: Command) -> Command {
@@ -45,8 +47,12 @@ fn translate_arguments(command: Command) -> Command {
             Some(help) => arg.help(help).long_help(None),
             None => arg,
         };
-        match heading {
+        let arg = match heading {
             Some(heading) => arg.help_heading(heading),
+            None => arg,
+        };
+        match values::of(arg.get_id().as_str()) {
+            Some(values) => arg.value_parser(values),
             None => arg,
         }
     })

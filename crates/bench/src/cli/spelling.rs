@@ -112,6 +112,10 @@ mod tests {
             for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
                 let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
                 assert!(!help.is_ascii(), "{}: {help}", arg.get_id());
+                for value in arg.get_possible_values().iter().filter_map(|value| value.get_help()) {
+                    let help = value.to_string();
+                    assert!(!help.is_ascii(), "{}: {help}", arg.get_id());
+                }
             }
             command.get_subcommands().filter(|command| !command.is_hide_set()).for_each(check);
         }

@@ -79,11 +79,11 @@ macro_rules! flag_value {
 flag_value! {
     /// [`Detail`] on the command line.
     DetailArg => Detail {
-        /// No events, no answers.
+        /// The events that bound a figure, and answers only where they are printed, graded or counted.
         Summary,
-        /// Every event's time, kind and size.
+        /// Every event's time, kind and size, and the same answers.
         Stamps,
-        /// The same and the answers.
+        /// Every event and every answer.
         Text
     }
 }
