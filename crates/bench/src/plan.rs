@@ -205,6 +205,17 @@ pub struct LimitsS {
     pub total: f64,
 }
 
+impl LimitsS {
+    fn of(args: &RunArgs) -> Result<Self, PlanError> {
+        Ok(Self {
+            connect: seconds(args.connect_timeout, "--connect-timeout")?,
+            first_token: seconds(args.first_token_timeout, "--first-token-timeout")?,
+            idle: seconds(args.idle_timeout, "--idle-timeout")?,
+            total: seconds(args.total_timeout, "--total-timeout")?,
+        })
+    }
+}
+
 impl Plan {
     /// Checks a command line.
     ///
@@ -233,11 +244,7 @@ impl Plan {
             resize: args.resize.as_deref().map(resize).transpose()?,
             cold: args.cold,
             image_proof: args.image_proof,
-            prompts: match (&args.prompts, args.synthetic_prompt_tokens) {
-                (Some(file), _) => PromptSource::File(file.clone()),
-                (None, Some(tokens)) => PromptSource::Synthetic(tokens),
-                (None, None) => PromptSource::Text(args.prompt.clone()),
-            },
+            prompts: prompt_source(args),
             output_len: args.output_len,
             ignore_eos: args.ignore_eos,
             max_tokens_field: args.max_tokens_field,
@@ -255,12 +262,7 @@ impl Plan {
             warmup: args.warmup,
             rounds: args.num_rounds,
             seed: args.seed,
-            limits_s: LimitsS {
-                connect: seconds(args.connect_timeout, "--connect-timeout")?,
-                first_token: seconds(args.first_token_timeout, "--first-token-timeout")?,
-                idle: seconds(args.idle_timeout, "--idle-timeout")?,
-                total: seconds(args.total_timeout, "--total-timeout")?,
-            },
+            limits_s: LimitsS::of(args)?,
             profile: args.profile,
             detail: args.detail.into(),
             definitions: args.definitions.into(),
@@ -307,6 +309,14 @@ impl Plan {
 fn model(args: &RunArgs) -> (Option<String>, Option<String>) {
     let given = (!args.model.is_empty()).then(|| args.model.clone());
     (args.served_model_name.clone().or_else(|| given.clone()), given)
+}
+
+fn prompt_source(args: &RunArgs) -> PromptSource {
+    match (&args.prompts, args.synthetic_prompt_tokens) {
+        (Some(file), _) => PromptSource::File(file.clone()),
+        (None, Some(tokens)) => PromptSource::Synthetic(tokens),
+        (None, None) => PromptSource::Text(args.prompt.clone()),
+    }
 }
 
 fn image_source(args: &RunArgs) -> Result<ImageSource, PlanError> {
