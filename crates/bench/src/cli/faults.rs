@@ -14,14 +14,19 @@ pub fn fault(error: &clap::Error, lang: Lang) -> Option<String> {
     }
     let get = |kind| error.get(kind).map(shown).unwrap_or_default();
     let (arg, value) = (get(ContextKind::InvalidArg), get(ContextKind::InvalidValue));
+    let subcommand = get(ContextKind::InvalidSubcommand);
     let mut text = match error.kind() {
         ErrorKind::UnknownArgument => format!("没有参数 {arg}"),
-        ErrorKind::InvalidSubcommand => format!("没有子命令 {}", get(ContextKind::InvalidSubcommand)),
+        ErrorKind::InvalidSubcommand => format!("没有子命令 {subcommand}"),
         ErrorKind::InvalidValue if value.is_empty() => format!("{arg} 需要一个值"),
         ErrorKind::InvalidValue => format!("{arg} 的值 {value:?} 不在允许范围内"),
         ErrorKind::ValueValidation => {
             let why = error.source().map(|why| format!("（{}）", reason(why))).unwrap_or_default();
             format!("{arg} 的值 {value:?} 不合法{why}")
+        }
+        ErrorKind::ArgumentConflict if arg.is_empty() && !subcommand.is_empty() => {
+            let prior = get(ContextKind::PriorArg);
+            format!("子命令 {subcommand} 不能与它之前的 {prior} 同时给出：请把其参数写在子命令之后")
         }
         ErrorKind::ArgumentConflict => match get(ContextKind::PriorArg) {
             other if other.is_empty() => format!("{arg} 不能与其他参数同时给出"),
@@ -81,6 +86,7 @@ mod tests {
         check("--seed -1", &["\"-1\"", "应为不小于 0 的整数"]);
         check("--image-as disk", &["--image-as", "base64"]);
         check("--prompt a --prompts b", &["--prompt", "不能与"]);
+        check("--seed 1 report x", &["子命令 report", "--seed"]);
         check("parse-log", &["缺少", "LOGS"]);
         check("--duration 1d", &["--duration", "应为秒数", "5m"]);
         check("--temperature warm", &["--temperature", "\"warm\"", "应为数字"]);
