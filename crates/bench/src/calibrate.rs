@@ -7,6 +7,7 @@
 use crate::cli::CalibrateArgs;
 use crate::session::Failure;
 use crate::view::View;
+use crate::words::{Words, as_said, words};
 use case::{Case, cases};
 use measure::Lang;
 use serde::Serialize;
@@ -72,7 +73,7 @@ pub fn run(args: &CalibrateArgs, lang: Lang) -> Result<u8, Failure> {
     let mut rows = Vec::with_capacity(cases.len());
     for (number, case) in cases.iter().enumerate() {
         view.say(format!("{}/{}: {}", number + 1, cases.len(), case.name(lang)));
-        let row = one(case, &cores)?;
+        let row = one(case, &cores, lang)?;
         if row.within_claim_percent.is_some_and(|percent| percent < CLAIM_PERCENT_MIN) {
             view.say(lang.pick(
                 "caution: here the run was further from the truth than it said of itself: trust no run like it on this machine",
@@ -98,17 +99,19 @@ pub fn run(args: &CalibrateArgs, lang: Lang) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn one(case: &Case, cores: &processes::Cores) -> Result<Row, Failure> {
-    let broken = |why: String| Failure { status: 1, text: format!("calibrate ({}): {why}", case.name(Lang::En)) };
-    let folder = processes::Scratch::new().map_err(|error| broken(error.to_string()))?;
-    let server = processes::server(case, cores, &folder).map_err(&broken)?;
+fn one(case: &Case, cores: &processes::Cores, lang: Lang) -> Result<Row, Failure> {
+    let broken =
+        |why: Words| Failure { status: 1, text: format!("calibrate ({}): {}", case.name(lang), why.text(lang)) };
+    let folder = processes::Scratch::new().map_err(|error| broken(as_said(error)))?;
+    let server = processes::server(case, cores, &folder).map_err(broken)?;
     let done = processes::client(case, cores, &folder, server.url());
     // The server's records are written when it ends.
     let ended = server.stop();
-    done.and(ended).map_err(&broken)?;
-    let log = crate::store::read_run(&folder.run()).map_err(|error| broken(error.to_string()))?;
-    let truth = truth::read(&folder.truth()).map_err(&broken)?;
-    let errors = errors(&log, &truth, case.clock).map_err(&broken)?;
+    done.and(ended).map_err(broken)?;
+    let log = crate::store::read_run(&folder.run())
+        .map_err(|error| broken(words(error.to_string(), error.text(Lang::Zh))))?;
+    let truth = truth::read(&folder.truth()).map_err(|why| broken(as_said(why)))?;
+    let errors = errors(&log, &truth, case.clock).map_err(|why| broken(as_said(why)))?;
     let summary = measure::RunSummary::of(&log, &measure::Summarise::as_planned(&log.header));
     let events = errors.events;
     let footer = log.footer.as_ref();

@@ -9,6 +9,7 @@ use crate::arrival::Schedule;
 use crate::cli::OverCap;
 use crate::net::{Conn, ConnectError, Connector, Limits, Segment, Tape, Target, Timer};
 use crate::stop::StopSignal;
+use crate::words::{Words, as_said, words};
 use crate::workload::Item;
 use hyper::header::HeaderMap;
 use measure::{Outcome, Phase};
@@ -132,7 +133,7 @@ pub enum RunEvent {
     /// The first connection failed: nothing was sent.
     NoServer(ConnectError),
     /// The client itself failed, in its own words: what had not ended by then has ended now, without a reply.
-    Broken(String),
+    Broken(Words),
     /// The server refused so many connections in a row: no more is sent, and what was left has ended as not sent.
     GaveUp {
         /// How many.
@@ -237,9 +238,10 @@ pub fn start(job: &Job, threads: u32, reach: &Reach, stop: &StopSignal) -> std::
     Ok(Running { events, counters, threads })
 }
 
-fn words_of(panic: &(dyn Any + Send)) -> String {
-    let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
-    words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".into())
+fn words_of(panic: &(dyn Any + Send)) -> Words {
+    let said = panic.downcast_ref::<&str>().map(as_said);
+    let said = said.or_else(|| panic.downcast_ref::<String>().map(as_said));
+    said.unwrap_or_else(|| words("a panic without words", "没有说明的 panic"))
 }
 
 /// What the tasks of a round share, all on one thread.
@@ -303,10 +305,15 @@ async fn drive(
     let timer = match Timer::start() {
         Ok(timer) => timer,
         Err(error) => {
-            let words = format!(
-                "the system gives no timer for the send schedule (timerfd): {error}; if too many files are open, raise the limit (ulimit -n)"
+            let why = words(
+                format!(
+                    "the system gives no timer for the send schedule (timerfd): {error}; if too many files are open, raise the limit (ulimit -n)"
+                ),
+                format!(
+                    "系统没有给出发送计划所需的定时器（timerfd）：{error}；如果打开的文件过多，请提高上限（ulimit -n）"
+                ),
             );
-            let _ = tell.send(RunEvent::Broken(words));
+            let _ = tell.send(RunEvent::Broken(why));
             return;
         }
     };

@@ -5,6 +5,7 @@ use crate::cli::RunArgs;
 use crate::own_server::OwnServer;
 use crate::session::Failure;
 use crate::stop::{StopSignal, stop_status};
+use crate::words::{Words, as_said};
 use measure::Lang;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -44,13 +45,13 @@ pub fn prepare(args: &RunArgs, lang: Lang) -> Result<(RunArgs, PathBuf), Failure
 /// [`Failure`], with what the server said, or because the run was stopped.
 pub fn start(mut args: RunArgs, model: &Path, stop: &StopSignal, lang: Lang) -> Result<(RunArgs, OwnServer), Failure> {
     let name = name(model);
-    let failed = |why: String| Failure {
+    let failed = |why: Words| Failure {
         status: stop.cause().map_or(1, stop_status),
-        text: lang.pick(format!("--embedded: {why}"), format!("--embedded：{why}")),
+        text: lang.pick(format!("--embedded: {why}"), format!("--embedded：{}", why.text(Lang::Zh))),
     };
     let mut command = OwnServer::command(["--model".as_ref(), model.as_os_str()]).map_err(failed)?;
     command.args(["--served-model-name", &name]);
-    let child = command.spawn().map_err(|error| failed(error.to_string()))?;
+    let child = command.spawn().map_err(|error| failed(as_said(error)))?;
     let server = OwnServer::of(child, LOAD_LIMIT, Some(stop)).map_err(failed)?;
     let text = lang.pick(
         format!("embedded server: {} on this machine's CPU, {}", model.display(), server.url()),

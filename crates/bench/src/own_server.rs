@@ -3,6 +3,8 @@
 //! the client. It must not know what is asked of it.
 
 use crate::stop::StopSignal;
+use crate::words::{Words, as_said, words};
+use measure::Lang;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
@@ -32,7 +34,7 @@ impl OwnServer {
     ///
     /// # Errors
     /// In words, when this program does not know where it is.
-    pub fn command(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Command, String> {
+    pub fn command(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Command, Words> {
         let mut command = this_binary()?;
         command.args([SUBCOMMAND, "--host", "127.0.0.1", "--port", "0", "--end-with-stdin"]).args(words);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -45,10 +47,10 @@ impl OwnServer {
     ///
     /// # Errors
     /// In words: it ended, with what it said, or it does not listen within the limit or before the run is stopped.
-    pub fn of(mut child: Child, limit: Duration, stop: Option<&StopSignal>) -> Result<Self, String> {
+    pub fn of(mut child: Child, limit: Duration, stop: Option<&StopSignal>) -> Result<Self, Words> {
         let stdin = child.stdin.take();
         let mut server = Self { child, url: String::new(), _stdin: stdin };
-        let talk = server.child.stderr.take().ok_or("the server has no stderr")?;
+        let talk = server.child.stderr.take().ok_or_else(|| words("the server has no stderr", "服务端没有 stderr"))?;
         server.url = listening(talk, limit, stop)?;
         Ok(server)
     }
@@ -63,10 +65,10 @@ impl OwnServer {
     ///
     /// # Errors
     /// In words, when it ends badly or not at all.
-    pub fn stop(mut self) -> Result<(), String> {
+    pub fn stop(mut self) -> Result<(), Words> {
         // It may have ended by itself.
         let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
-        wait(&mut self.child, "server", END_LIMIT)
+        wait(&mut self.child, &words("the server", "服务端"), END_LIMIT)
     }
 }
 
@@ -80,25 +82,27 @@ impl Drop for OwnServer {
 ///
 /// # Errors
 /// In words, when it does not know where it is.
-pub fn this_binary() -> Result<Command, String> {
-    std::env::current_exe()
-        .map(Command::new)
-        .map_err(|error| format!("this program does not know where it is: {error}"))
+pub fn this_binary() -> Result<Command, Words> {
+    std::env::current_exe().map(Command::new).map_err(|error| {
+        words(format!("this program does not know where it is: {error}"), format!("程序不知道自己的位置：{error}"))
+    })
 }
 
-/// Waits for a child that is to end by itself, and ends it when it does not.
+/// Waits for a child that is to end by itself, and ends it when it does not. `who` begins the sentence of an error.
 ///
 /// # Errors
 /// In words.
-pub fn wait(child: &mut Child, who: &str, limit: Duration) -> Result<(), String> {
+pub fn wait(child: &mut Child, who: &Words, limit: Duration) -> Result<(), Words> {
+    let who_zh = who.text(Lang::Zh);
     let start = Instant::now();
     loop {
-        match child.try_wait().map_err(|error| error.to_string())? {
+        match child.try_wait().map_err(as_said)? {
             Some(status) if status.success() => return Ok(()),
-            Some(status) => return Err(format!("the {who} ended with {status}")),
+            Some(status) => return Err(words(format!("{who} ended with {status}"), format!("{who_zh}结束：{status}"))),
             None if start.elapsed() > limit => {
                 end(child);
-                return Err(format!("the {who} did not end within {} s", limit.as_secs()));
+                let s = limit.as_secs();
+                return Err(words(format!("{who} did not end within {s} s"), format!("{who_zh}在 {s} 秒内没有结束")));
             }
             None => std::thread::sleep(Duration::from_millis(20)),
         }
@@ -106,7 +110,7 @@ pub fn wait(child: &mut Child, who: &str, limit: Duration) -> Result<(), String>
 }
 
 /// Reads the server's talk until it says where it listens. What it says later is read and dropped: a full pipe would stop it.
-fn listening(talk: ChildStderr, limit: Duration, stop: Option<&StopSignal>) -> Result<String, String> {
+fn listening(talk: ChildStderr, limit: Duration, stop: Option<&StopSignal>) -> Result<String, Words> {
     let (tell, told) = channel();
     std::thread::spawn(move || {
         let mut reader = BufReader::new(talk);
@@ -115,7 +119,9 @@ fn listening(talk: ChildStderr, limit: Duration, stop: Option<&StopSignal>) -> R
             let mut line = String::new();
             match reader.read_line(&mut line) {
                 Ok(0) | Err(_) => {
-                    let _ = tell.send(Err(format!("the server ended: {}", said.trim())));
+                    let said = said.trim();
+                    let why = words(format!("the server ended: {said}"), format!("服务端已结束：{said}"));
+                    let _ = tell.send(Err(why));
                     return;
                 }
                 Ok(_) => {}
@@ -132,12 +138,18 @@ fn listening(talk: ChildStderr, limit: Duration, stop: Option<&StopSignal>) -> R
     loop {
         match told.recv_timeout(STOP_CHECK) {
             Ok(said) => return said,
-            Err(RecvTimeoutError::Disconnected) => return Err("the server's talk cannot be read".into()),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(words("the server's talk cannot be read", "无法读取服务端的输出"));
+            }
             Err(RecvTimeoutError::Timeout) if stop.is_some_and(|stop| stop.cause().is_some()) => {
-                return Err("the run was stopped before its server listened".into());
+                return Err(words("the run was stopped before its server listened", "运行在服务端开始监听之前被中止"));
             }
             Err(RecvTimeoutError::Timeout) if start.elapsed() > limit => {
-                return Err(format!("the server did not listen within {} s", limit.as_secs()));
+                let s = limit.as_secs();
+                return Err(words(
+                    format!("the server did not listen within {s} s"),
+                    format!("服务端在 {s} 秒内没有开始监听"),
+                ));
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -148,4 +160,33 @@ fn end(child: &mut Child) {
     // It may have ended by itself.
     let _ = child.kill();
     let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_child_ended_is_said_in_both_languages() {
+        let check = |script: &str, limit_ms: u64, en: &str, zh: &str| {
+            let mut child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+            let limit = Duration::from_millis(limit_ms);
+            let why = wait(&mut child, &words("the server", "服务端"), limit).unwrap_err();
+            assert_eq!((why.text(Lang::En), why.text(Lang::Zh)), (en, zh), "{script}");
+        };
+        check("exit 3", 60_000, "the server ended with exit status: 3", "服务端结束：exit status: 3");
+        check("exec sleep 60", 0, "the server did not end within 0 s", "服务端在 0 秒内没有结束");
+    }
+
+    #[test]
+    fn a_server_that_ends_or_says_nothing() {
+        let check = |script: &str, limit_ms: u64, en: &str, zh: &str| {
+            let mut command = Command::new("sh");
+            let child = command.args(["-c", script]).stderr(Stdio::piped()).spawn().unwrap();
+            let why = OwnServer::of(child, Duration::from_millis(limit_ms), None).err().unwrap();
+            assert_eq!((why.text(Lang::En), why.text(Lang::Zh)), (en, zh), "{script}");
+        };
+        check("echo no model >&2", 60_000, "the server ended: no model", "服务端已结束：no model");
+        check("exec sleep 60", 0, "the server did not listen within 0 s", "服务端在 0 秒内没有开始监听");
+    }
 }

@@ -6,6 +6,7 @@ use crate::net::{Connector, Fetch, FetchError, Reply, fetch};
 use crate::stop::StopSignal;
 use crate::tokens::server::{parse_tokenize_reply, tokenize_request, tokenize_request_content};
 use crate::view::View;
+use crate::words::{Words, words};
 use bytes::Bytes;
 use hyper::Method;
 use hyper::header::SERVER;
@@ -302,7 +303,7 @@ pub fn client_facts(kernel_stamps: bool) -> ClientFacts {
 ///
 /// # Errors
 /// A line that says how many are possible and what to do.
-pub fn raise_open_files(connections: u64, is_bound: bool) -> Result<Option<u64>, String> {
+pub fn raise_open_files(connections: u64, is_bound: bool) -> Result<Option<u64>, Words> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     // Files, pipes, the timer, the listener of signals, and a question or two.
     const OTHERS: u64 = 64;
@@ -313,16 +314,24 @@ pub fn raise_open_files(connections: u64, is_bound: bool) -> Result<Option<u64>,
     }
     let raised = needed.min(hard);
     if raised < needed && !is_bound {
-        return Err(format!(
-            "{connections} connections at once need {needed} open files, and this process may have {hard}: raise it (ulimit -Hn), or lower --batch_size / --max-concurrency"
+        return Err(words(
+            format!(
+                "{connections} connections at once need {needed} open files, and this process may have {hard}: raise it (ulimit -Hn), or lower --batch_size / --max-concurrency"
+            ),
+            format!(
+                "同时 {connections} 个连接需要打开 {needed} 个文件，而本进程最多 {hard} 个：请提高上限（ulimit -Hn），或减小 --batch_size / --max-concurrency"
+            ),
         ));
     }
     if raised <= soft {
         return Ok(None);
     }
-    setrlimit(Resource::RLIMIT_NOFILE, raised, hard)
-        .map(|()| Some(raised))
-        .map_err(|error| format!("the limit of open files cannot be raised from {soft} to {raised}: {error}"))
+    setrlimit(Resource::RLIMIT_NOFILE, raised, hard).map(|()| Some(raised)).map_err(|error| {
+        words(
+            format!("the limit of open files cannot be raised from {soft} to {raised}: {error}"),
+            format!("打开文件数的上限不能从 {soft} 提高到 {raised}：{error}"),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -342,7 +351,11 @@ mod tests {
     #[test]
     fn more_files_than_the_system_allows_is_said() {
         let error = raise_open_files(u64::from(u32::MAX) * 4, false).unwrap_err();
-        assert!(error.contains("--max-concurrency"), "{error}");
+        for (lang, part) in [(Lang::En, "need 17179869244 open files"), (Lang::Zh, "需要打开 17179869244 个文件")]
+        {
+            let text = error.text(lang);
+            assert!(text.contains(part) && text.contains("--max-concurrency"), "{text}");
+        }
         assert_eq!(raise_open_files(1, false), Ok(None));
     }
 }

@@ -6,6 +6,7 @@ use crate::net::BodyParts;
 use crate::plan::{ImageSource, Plan, PromptSource};
 use crate::proof;
 use crate::tokens::{Loaded, TokensError};
+use crate::words::Words;
 use bytes::Bytes;
 use measure::image::ImageFacts;
 use measure::{Expectation, Lang, PromptFacts};
@@ -56,7 +57,7 @@ pub enum WorkloadError {
         /// The file.
         path: String,
         /// What is wrong, and what is expected.
-        why: String,
+        why: Words,
     },
     /// The file of expectations.
     #[error("--expect {path}: {why}")]
@@ -94,7 +95,7 @@ pub enum WorkloadError {
         /// The file.
         path: String,
         /// What is wrong.
-        why: String,
+        why: Words,
     },
 }
 
@@ -111,6 +112,8 @@ impl WorkloadError {
         match (self, lang) {
             (Self::Images(errors), lang) => every(errors, lang),
             (Self::Tokens(error), lang) => error.text(lang == Lang::Zh),
+            (Self::Prompts { path, why }, Lang::Zh) => format!("--prompts {path}：{}", why.text(lang)),
+            (Self::Url { path, why }, Lang::Zh) => format!("{path}：{}", why.text(lang)),
             (Self::Expect { path, why }, lang) => format!("--expect {path}: {}", why.text(lang)),
             (Self::TooMany { requests }, Lang::Zh) => format!(
                 "需要在测试开始前生成 {requests} 个不同的请求，最多 {PREPARED_MAX} 个：请减小 --num-prompts 或 --num_rounds"

@@ -2,7 +2,8 @@
 
 use super::case::Case;
 use crate::own_server::{OwnServer, this_binary, wait};
-use measure::Clock;
+use crate::words::{Words, as_said, words};
+use measure::{Clock, Lang};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use std::fs::File;
@@ -80,11 +81,11 @@ impl Scratch {
     }
 
     /// Makes a certificate for loopback and its key.
-    fn make_certificate(&self) -> Result<(), String> {
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).map_err(|error| error.to_string())?;
+    fn make_certificate(&self) -> Result<(), Words> {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).map_err(as_said)?;
         std::fs::write(self.certificate(), made.cert.pem())
             .and_then(|()| std::fs::write(self.key(), made.signing_key.serialize_pem()))
-            .map_err(|error| error.to_string())
+            .map_err(as_said)
     }
 
     fn certificate(&self) -> PathBuf {
@@ -108,7 +109,7 @@ impl Drop for Scratch {
 }
 
 /// Starts the scripted server of one case, and waits until it listens.
-pub(super) fn server(case: &Case, cores: &Cores, folder: &Scratch) -> Result<OwnServer, String> {
+pub(super) fn server(case: &Case, cores: &Cores, folder: &Scratch) -> Result<OwnServer, Words> {
     let mut command = OwnServer::command(["--scripted"])?;
     command.arg(format!("--prefill-ms={}", case.prefill_ms)).arg(format!("--interval-ms={}", case.interval_ms));
     command.arg(format!("--tokens={}", case.tokens)).arg("--truth-log").arg(folder.truth());
@@ -119,13 +120,13 @@ pub(super) fn server(case: &Case, cores: &Cores, folder: &Scratch) -> Result<Own
     }
     // A spinning server keeps its times, if the client has a core elsewhere.
     command.args(cores.apart().then_some("--spin"));
-    let child = cores.spawn(&mut command, cores.server.as_ref()).map_err(|error| error.to_string())?;
+    let child = cores.spawn(&mut command, cores.server.as_ref()).map_err(as_said)?;
     OwnServer::of(child, START_LIMIT, None)
 }
 
 /// Runs the client of one case to its end.
-pub(super) fn client(case: &Case, cores: &Cores, folder: &Scratch, url: &str) -> Result<(), String> {
-    let talk = folder.talk("client").map_err(|error| error.to_string())?;
+pub(super) fn client(case: &Case, cores: &Cores, folder: &Scratch, url: &str) -> Result<(), Words> {
+    let talk = folder.talk("client").map_err(as_said)?;
     let mut command = this_binary()?;
     command.arg(format!("--base-url={url}")).arg(format!("--batch-size={}", case.streams));
     command.args(["--prompt", "calibration", "--model", "scripted", "--ignore-eos"]);
@@ -139,12 +140,13 @@ pub(super) fn client(case: &Case, cores: &Cores, folder: &Scratch, url: &str) ->
     };
     command.args((case.clock == Clock::User).then_some("--clock=user"));
     command.env_remove("OPENAI_API_KEY").stdin(Stdio::null()).stdout(Stdio::null()).stderr(talk);
-    let mut child = cores.spawn(&mut command, cores.client.as_ref()).map_err(|error| error.to_string())?;
+    let mut child = cores.spawn(&mut command, cores.client.as_ref()).map_err(as_said)?;
     let run_ms = case.prefill_ms + case.tokens as f64 * case.interval_ms;
     let limit = RUN_LIMIT + Duration::from_secs_f64(2.0 * run_ms / 1e3);
-    wait(&mut child, "client", limit).map_err(|why| {
+    wait(&mut child, &words("the client", "客户端"), limit).map_err(|why| {
         let talk = std::fs::read_to_string(folder.path.join("client")).unwrap_or_default();
-        format!("{why}\n{}", talk.trim())
+        let talk = talk.trim();
+        words(format!("{why}\n{talk}"), format!("{}\n{talk}", why.text(Lang::Zh)))
     })
 }
 

@@ -43,9 +43,9 @@ pub fn scenes(args: &ScenesArgs, lang: Lang) -> Result<u8, Failure> {
     let progress = Progress::new(count, lang);
     let written = if args.pool {
         let drawn = |_| progress.one();
-        pool::write(&args.folder, split, args.first, shards, &mut { drawn }).map_err(|error| failed(&error))
+        pool::write(&args.folder, split, args.first, shards, &mut { drawn }).map_err(|error| not_drawn(&error, lang))
     } else {
-        pictures(args, split, &progress)
+        pictures(args, split, &progress, lang)
     };
     progress.end();
     written?;
@@ -53,7 +53,7 @@ pub fn scenes(args: &ScenesArgs, lang: Lang) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn pictures(args: &ScenesArgs, split: Split, progress: &Progress) -> Result<(), Failure> {
+fn pictures(args: &ScenesArgs, split: Split, progress: &Progress, lang: Lang) -> Result<(), Failure> {
     fs::create_dir_all(&args.folder).map_err(|error| cannot_write(&args.folder, &error))?;
     let view = View {
         width: args.size.0,
@@ -72,10 +72,10 @@ fn pictures(args: &ScenesArgs, split: Split, progress: &Progress) -> Result<(), 
         let facts = Facts::of(seed);
         let stem = format!("{}-{number:06}", if split == Split::HeldOut { "held-out" } else { "training" });
         let name = format!("{stem}.png");
-        let drawing = draw(&facts, seed, &view).map_err(|error| failed(&error))?;
+        let drawing = draw(&facts, seed, &view).map_err(|error| not_drawn(&error, lang))?;
         let size = (drawing.image.width, drawing.image.height);
         let png = image::encode_png(&name, &drawing.image.pixels, size, ExtendedColorType::Rgb8, None);
-        let png = png.map_err(|error| failed(&error))?;
+        let png = png.map_err(|error| Failure { status: 1, text: error.text(lang == Lang::Zh) })?;
         put(&args.folder.join(&name), &png)?;
         put(&args.folder.join(format!("{stem}.json")), &crate::store::pretty(&Truth::of(&name, seed, &facts)))?;
         for line in asked(&name, seed, &facts, args.questions) {
@@ -162,8 +162,16 @@ fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
     Failure { status: 1, text: format!("{}: {error}", path.display()) }
 }
 
-fn failed(error: &impl std::fmt::Display) -> Failure {
-    Failure { status: 1, text: error.to_string() }
+fn not_drawn(error: &scenes::Error, lang: Lang) -> Failure {
+    let text = match (error, lang) {
+        (scenes::Error::Size { width, height }, _) => {
+            image::ImageError::BadSceneSize { width: *width, height: *height }.text(lang == Lang::Zh)
+        }
+        (scenes::Error::Geometry(error), Lang::Zh) => format!("模型的图片尺寸设置无法使用：{error}"),
+        // A path and the system's words.
+        (scenes::Error::Write { .. }, _) | (_, Lang::En) => error.to_string(),
+    };
+    Failure { status: 1, text }
 }
 
 fn say(text: &str) {

@@ -116,7 +116,7 @@ fn tokenizer(plan: &Plan, lang: Lang) -> Result<Option<Loaded>, Failure> {
 
 fn raise_open_files(plan: &Plan, view: &View) -> Result<(), Failure> {
     let raised = survey::raise_open_files(connections_needed(plan), plan.max_concurrency.is_none());
-    if let Some(limit) = raised.map_err(Failure::usage)? {
+    if let Some(limit) = raised.map_err(|why| Failure::usage(why.text(view.lang()).to_owned()))? {
         let text = (format!("open files: limit raised to {limit}"), format!("打开文件数上限已提高到 {limit}"));
         view.say(view.lang().pick(text.0, text.1));
     }

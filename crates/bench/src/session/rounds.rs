@@ -4,55 +4,44 @@ use super::{Failure, Session, no_server};
 use crate::driver::{self, Job, RunEvent};
 use crate::net::ConnectError;
 use crate::store::{Store, StoreError};
-use measure::{Detail, Outcome, Phase, RequestRecord};
+use crate::words::{Words, words};
+use crate::workload::Item;
+use measure::{Detail, Lang, Outcome, Phase, RequestRecord};
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
+/// What a round has come to.
+struct Round {
+    phase: Phase,
+    items: Arc<[Item]>,
+    /// Requests that have ended.
+    ended: usize,
+    no_server: Option<ConnectError>,
+    /// The client itself failed.
+    broken: Option<Words>,
+}
+
 impl Session {
     /// Runs one round to its end, recording as requests end.
     pub(super) fn round(&mut self, job: Job) -> Result<(), Failure> {
-        let title = match job.phase {
-            Phase::Accuracy | Phase::Preliminary => self.lang().pick("first request", "首个请求"),
-            Phase::Warmup => self.lang().pick("warm-up", "预热"),
-            Phase::Measured => self.lang().pick("measuring", "测量"),
-            Phase::Proof => self.lang().pick("image proof", "图像验证"),
-        };
-        let (items, phase) = (Arc::clone(&job.items), job.phase);
-        let mut ended = 0;
-        self.view.begin(title, job.requests, job.duration);
+        let phase = job.phase;
+        self.view.begin(title(phase, self.lang()), job.requests, job.duration);
         // One request after the other needs one thread.
         let threads = if phase == Phase::Measured || phase == Phase::Warmup { self.plan.threads } else { 1 };
         let running = driver::start(&job, threads, &self.reach, &self.stop)
             .map_err(|error| Failure::server(error.to_string()))?;
-        let mut no_server_error: Option<ConnectError> = None;
-        let mut broken: Option<String> = None;
+        let mut round = Round { phase, items: Arc::clone(&job.items), ended: 0, no_server: None, broken: None };
         loop {
             match running.events.recv_timeout(Duration::from_millis(250)) {
                 Ok(RunEvent::Finished) => break,
+                Ok(event) => self.take(event, &mut round),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    broken.get_or_insert_with(|| "its thread ended without a word".into());
+                    let without = || words("its thread ended without a word", "其线程没有任何说明就结束了");
+                    round.broken.get_or_insert_with(without);
                     break;
                 }
-                Ok(RunEvent::Broken(why)) => broken = Some(why),
-                Ok(RunEvent::GaveUp { refusals }) => self.view.say(self.lang().pick(
-                    format!("the server is gone: {refusals} connections in a row were refused; nothing more is sent in this round"),
-                    format!("服务端已不可达：连续 {refusals} 次连接失败；本轮不再发送请求"),
-                )),
-                Ok(RunEvent::NoServer(error)) => no_server_error = Some(error),
-                Ok(RunEvent::Segment(index, segment)) => self.recorder.segment(index, &segment),
-                Ok(RunEvent::Ended(request)) => {
-                    ended += 1;
-                    let was_sent = request.end.is_ok();
-                    self.next_index = self.next_index.max(request.planned.index + 1);
-                    let record = self.recorder.ended(*request, &items);
-                    self.view.ended(&record, was_sent);
-                    if phase == Phase::Accuracy {
-                        self.view.apart(|| self.print_answer(&record, ended));
-                    }
-                    self.keep(record);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
             }
             self.view.progress(running.counters.sent(), running.counters.first_tokens());
             self.tick();
@@ -62,18 +51,47 @@ impl Session {
         // What follows a round may take long: its records are on the disk first.
         let result = self.store.as_mut().map(|store| store.flush().map(|()| true));
         self.report_store(result);
-        if let Some(why) = broken {
+        self.judge(&round)
+    }
+
+    fn take(&mut self, event: RunEvent, round: &mut Round) {
+        match event {
+            RunEvent::Finished => {}
+            RunEvent::Broken(why) => round.broken = Some(why),
+            RunEvent::GaveUp { refusals } => self.view.say(self.lang().pick(
+                format!("the server is gone: {refusals} connections in a row were refused; nothing more is sent in this round"),
+                format!("服务端已不可达：连续 {refusals} 次连接失败；本轮不再发送请求"),
+            )),
+            RunEvent::NoServer(error) => round.no_server = Some(error),
+            RunEvent::Segment(index, segment) => self.recorder.segment(index, &segment),
+            RunEvent::Ended(request) => {
+                round.ended += 1;
+                let was_sent = request.end.is_ok();
+                self.next_index = self.next_index.max(request.planned.index + 1);
+                let record = self.recorder.ended(*request, &round.items);
+                self.view.ended(&record, was_sent);
+                if round.phase == Phase::Accuracy {
+                    self.view.apart(|| self.print_answer(&record, round.ended));
+                }
+                self.keep(record);
+            }
+        }
+    }
+
+    /// Whether the run can go on after this round.
+    fn judge(&mut self, round: &Round) -> Result<(), Failure> {
+        if let Some(why) = &round.broken {
             let text = self.lang().pick(
                 format!("the client itself failed while it sent: {why}"),
-                format!("客户端自身在发送时出错：{why}"),
+                format!("客户端自身在发送时出错：{}", why.text(Lang::Zh)),
             );
             self.end_early(&format!("the client itself failed: {why}"));
             return Err(Failure::server(text));
         }
-        match no_server_error {
+        match &round.no_server {
             Some(error) => {
                 self.end_early(&error.to_string());
-                Err(no_server(&error, &self.plan, self.lang()))
+                Err(no_server(error, &self.plan, self.lang()))
             }
             None => Ok(()),
         }
@@ -118,5 +136,14 @@ impl Session {
             }
             Some(Ok(false)) | None => {}
         }
+    }
+}
+
+fn title(phase: Phase, lang: Lang) -> &'static str {
+    match phase {
+        Phase::Accuracy | Phase::Preliminary => lang.pick("first request", "首个请求"),
+        Phase::Warmup => lang.pick("warm-up", "预热"),
+        Phase::Measured => lang.pick("measuring", "测量"),
+        Phase::Proof => lang.pick("image proof", "图像验证"),
     }
 }

@@ -3,6 +3,8 @@
 use super::WorkloadError;
 use crate::plan::{Plan, PromptSource};
 use crate::tokens::Loaded;
+use crate::words::{Words, as_said, words};
+use measure::Lang;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -27,26 +29,33 @@ pub(super) fn read(plan: &Plan, tokenizer: Option<&Loaded>, wanted: u64) -> Resu
             (0..wanted).map(|i| Ok(plain(tokenizer.synthetic_text(*tokens, plan.seed, i)?))).collect()
         }
         PromptSource::File(path) => {
-            let refuse = |why: String| WorkloadError::Prompts { path: path.display().to_string(), why };
-            let size = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?.len();
+            let refuse = |why: Words| WorkloadError::Prompts { path: path.display().to_string(), why };
+            let size = std::fs::metadata(path).map_err(|error| refuse(as_said(error)))?.len();
             if size > FILE_BYTES_MAX {
-                return Err(refuse(format!("it has {size} bytes; at most {FILE_BYTES_MAX} are read")));
+                return Err(refuse(words(
+                    format!("it has {size} bytes; at most {FILE_BYTES_MAX} are read"),
+                    format!("文件有 {size} 字节，最多读取 {FILE_BYTES_MAX}"),
+                )));
             }
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| refuse(format!("{error}; UTF-8 text is expected, one prompt a line, or JSONL")))?;
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                refuse(words(
+                    format!("{error}; UTF-8 text is expected, one prompt a line, or JSONL"),
+                    format!("{error}；应为 UTF-8 文本，每行一条提示，或 JSONL"),
+                ))
+            })?;
             parse(&text, path.parent().unwrap_or(Path::new(""))).map_err(refuse)
         }
     }
 }
 
 /// Text with one prompt a line, or JSONL when the first line that is not empty begins with a brace.
-fn parse(text: &str, folder: &Path) -> Result<Vec<Entry>, String> {
+fn parse(text: &str, folder: &Path) -> Result<Vec<Entry>, Words> {
     let text = text.trim_start_matches('\u{feff}');
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let is_json = lines.clone().next().is_some_and(|(_, line)| line.trim_start().starts_with('{'));
     let entries: Vec<Entry> = if is_json {
         lines
-            .map(|(number, line)| json_line(line, folder).map_err(|why| format!("line {}: {why}", number + 1)))
+            .map(|(number, line)| json_line(line, folder).map_err(|why| at_line(number + 1, &why)))
             .collect::<Result<_, _>>()?
     } else {
         lines
@@ -54,19 +63,34 @@ fn parse(text: &str, folder: &Path) -> Result<Vec<Entry>, String> {
             .collect()
     };
     if entries.is_empty() {
-        return Err("it holds no prompt; one a line, or JSONL with \"prompt\" is expected".into());
+        return Err(words(
+            "it holds no prompt; one a line, or JSONL with \"prompt\" is expected",
+            "其中没有提示；应每行一条，或含 \"prompt\" 的 JSONL",
+        ));
     }
     Ok(entries)
 }
 
-fn json_line(line: &str, folder: &Path) -> Result<Entry, String> {
-    let value: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    let prompt = value.get("prompt").and_then(Value::as_str).ok_or("a \"prompt\" of text is expected")?;
+fn at_line(line: usize, why: &Words) -> Words {
+    words(format!("line {line}: {why}"), format!("第 {line} 行：{}", why.text(Lang::Zh)))
+}
+
+fn json_line(line: &str, folder: &Path) -> Result<Entry, Words> {
+    let value: Value = serde_json::from_str(line).map_err(|error| {
+        let example = r#"{"prompt": "…"}"#;
+        words(
+            format!("{error}; an object is expected, such as {example}"),
+            format!("{error}；应为对象，例如 {example}"),
+        )
+    })?;
+    let no_prompt = || words("a \"prompt\" of text is expected", "应有文本 \"prompt\"");
+    let prompt = value.get("prompt").and_then(Value::as_str).ok_or_else(no_prompt)?;
     let path = |value: &Value| {
-        let given = Path::new(value.as_str().ok_or("\"image\" must be a path or a list of paths")?);
+        let no_path = || words("\"image\" must be a path or a list of paths", "\"image\" 应为路径或路径列表");
+        let given = Path::new(value.as_str().ok_or_else(no_path)?);
         // A relative path counts from the file's own folder; from the working folder where it is not there.
         let beside = folder.join(given);
-        Ok::<_, String>(if beside.exists() { beside } else { given.to_owned() })
+        Ok::<_, Words>(if beside.exists() { beside } else { given.to_owned() })
     };
     let images = match value.get("image").or_else(|| value.get("images")) {
         None | Some(Value::Null) => Vec::new(),
@@ -75,7 +99,9 @@ fn json_line(line: &str, folder: &Path) -> Result<Entry, String> {
     };
     let output_len = match value.get("output_len").or_else(|| value.get("output_tokens")) {
         None | Some(Value::Null) => None,
-        Some(number) => Some(number.as_u64().ok_or("\"output_len\" must be a whole number")?),
+        Some(number) => Some(
+            number.as_u64().ok_or_else(|| words("\"output_len\" must be a whole number", "\"output_len\" 应为整数"))?,
+        ),
     };
     Ok(Entry { prompt: prompt.to_owned(), images, output_len })
 }
@@ -109,14 +135,17 @@ mod tests {
 
     #[test]
     fn bad_lines_are_named() {
-        for (text, part) in [
-            ("", "no prompt"),
-            ("{\"prompt\":1}", "line 1"),
-            ("{\"prompt\":\"a\"}\n\n{", "line 3"),
-            ("{\"prompt\":\"a\",\"output_len\":-1}", "whole number"),
+        for (text, en, zh) in [
+            ("", "no prompt", "没有提示"),
+            ("{\"prompt\":1}", "line 1: a \"prompt\"", "第 1 行：应有"),
+            ("{\"prompt\":\"a\"}\n\n{", "line 3: ", "应为对象"),
+            ("{\"prompt\":\"a\",\"output_len\":-1}", "whole number", "应为整数"),
+            ("{\"prompt\":\"a\",\"image\":[1]}", "list of paths", "路径列表"),
         ] {
-            let why = parse(text, Path::new("")).unwrap_err();
-            assert!(why.contains(part), "{text:?}: {why}");
+            let error = WorkloadError::Prompts { path: "p".into(), why: parse(text, Path::new("")).unwrap_err() };
+            assert!(error.text(Lang::En).contains(en), "{text:?}: {error}");
+            let told = error.text(Lang::Zh);
+            assert!(told.starts_with("--prompts p：") && told.contains(zh), "{text:?}: {told}");
         }
     }
 }

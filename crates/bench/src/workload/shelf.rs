@@ -4,7 +4,9 @@ use super::{WorkloadError, lcm, prompts};
 use crate::cli::ImageAs;
 use crate::image::{self, Picture, Synthetic};
 use crate::plan::{ImageSource, Plan};
+use crate::words::{Words, as_said, words};
 use bytes::Bytes;
+use measure::Lang;
 use measure::image::ImageFacts;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -205,21 +207,50 @@ fn memory_available() -> Option<u64> {
 }
 
 fn file_url(path: &Path) -> Result<Bytes, WorkloadError> {
-    let refuse = |why: &str| WorkloadError::Url { path: path.display().to_string(), why: why.to_owned() };
-    let absolute = std::path::absolute(path).map_err(|error| refuse(&error.to_string()))?;
-    let url = url::Url::from_file_path(absolute).map_err(|()| refuse("this path cannot stand in a file:// URL"))?;
+    let refuse = |why: Words| WorkloadError::Url { path: path.display().to_string(), why };
+    let absolute = std::path::absolute(path).map_err(|error| refuse(as_said(error)))?;
+    let no_url = || words("this path cannot stand in a file:// URL", "该路径不能写成 file:// URL");
+    let url = url::Url::from_file_path(absolute).map_err(|()| refuse(no_url()))?;
     Ok(Bytes::from(url.to_string()))
 }
 
 /// The prefix and the file's name, escaped as a URL's path.
 fn prefixed_url(path: &Path, prefix: &str) -> Result<Bytes, WorkloadError> {
-    let refuse = |why: String| WorkloadError::Url { path: path.display().to_string(), why };
-    let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| refuse("its name is no text".into()))?;
+    let refuse = |why: Words| WorkloadError::Url { path: path.display().to_string(), why };
+    let no_text = || words("its name is no UTF-8 text: rename it", "文件名不是 UTF-8 文本：请改名");
+    let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| refuse(no_text()))?;
     let base = format!("{}/", prefix.trim_end_matches('/'));
-    let mut url = url::Url::parse(&base).map_err(|error| refuse(format!("--image-url-prefix {prefix:?}: {error}")))?;
-    let mut segments =
-        url.path_segments_mut().map_err(|()| refuse(format!("--image-url-prefix {prefix:?} has no path")))?;
+    let no_prefix = |why: Words| {
+        let (en, zh) = (why.text(Lang::En), why.text(Lang::Zh));
+        refuse(words(
+            format!("--image-url-prefix {prefix:?}: {en}; a URL is expected, such as http://127.0.0.1:9000/pictures"),
+            format!("--image-url-prefix {prefix:?}：{zh}；应为 URL，例如 http://127.0.0.1:9000/pictures"),
+        ))
+    };
+    let mut url = url::Url::parse(&base).map_err(|error| no_prefix(as_said(error)))?;
+    let mut segments = url.path_segments_mut().map_err(|()| no_prefix(words("it has no path", "没有路径")))?;
     segments.pop_if_empty().push(name);
     drop(segments);
     Ok(Bytes::from(url.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn what_cannot_be_a_url_is_said_in_both_languages() {
+        let check = |prefix: &str, en: &str, zh: &str| {
+            let error = prefixed_url(Path::new("a.png"), prefix).unwrap_err();
+            let (told_en, told_zh) = (error.text(Lang::En), error.text(Lang::Zh));
+            assert!(told_en.starts_with("a.png: ") && told_en.contains(en), "{told_en}");
+            assert!(told_zh.starts_with("a.png：") && told_zh.contains(zh), "{told_zh}");
+        };
+        check("pictures", "a URL is expected, such as http", "应为 URL，例如 http");
+        check("data:x", "it has no path", "没有路径");
+        let name = Path::new(std::ffi::OsStr::from_bytes(b"\xff.png"));
+        let error = prefixed_url(name, "http://h").unwrap_err().text(Lang::Zh);
+        assert!(error.ends_with("：文件名不是 UTF-8 文本：请改名"), "{error}");
+    }
 }
