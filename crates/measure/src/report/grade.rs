@@ -24,7 +24,7 @@ pub(super) fn grade(out: &mut String, summary: &RunSummary, lang: Lang) {
         line(out, &lang.pick(format!("  and {more} more wrong answers"), format!("  另有 {more} 个错误回答")));
     }
     if let Some(least) = grade.min_score {
-        let score = grade.score.map_or_else(|| "n/a".into(), |score| format!("{score:.4}"));
+        let score = grade.score.map_or_else(|| "n/a".into(), |score| cut(score, 4));
         let text = match summary.keeps_min_score() {
             true => lang.pick(
                 format!("score kept: {score}, at least {least} was asked for"),
@@ -67,14 +67,15 @@ fn head(out: &mut String, grade: &Grade, lang: Lang) {
 }
 
 fn tally_text(tally: Tally, lang: Lang) -> String {
-    let percent = tally.part().map_or_else(|| "n/a".into(), |part| format!("{} %", percent(part)));
+    let percent = tally.part().map_or_else(|| "n/a".into(), |part| format!("{} %", cut(part * 100.0, 2)));
     let Tally { right, of } = tally;
     lang.pick(format!("{right} of {of} ({percent})"), format!("{right}/{of}（{percent}）"))
 }
 
-/// Two decimals, cut and not rounded: what is not all right is not 100 %.
-fn percent(part: f64) -> String {
-    format!("{:.2}", (part * 10_000.0 + 1e-9).floor() / 100.0)
+/// Decimals cut and not rounded: what is not all right is not 100 %, and a score under a limit is not the limit.
+fn cut(value: f64, decimals: usize) -> String {
+    let scale = 10_f64.powi(decimals as i32);
+    format!("{:.decimals$}", (value * scale + 1e-9).floor() / scale)
 }
 
 fn wrong_text(wrong: &WrongAnswer, lang: Lang) -> String {
@@ -93,11 +94,11 @@ fn wrong_text(wrong: &WrongAnswer, lang: Lang) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::percent;
+    use super::cut;
 
     #[test]
     fn what_is_not_all_right_is_not_a_hundred_percent() {
-        let check = |right: f64, of: f64, wanted: &str| assert_eq!(percent(right / of), wanted);
+        let check = |right: f64, of: f64, wanted: &str| assert_eq!(cut(right / of * 100.0, 2), wanted);
         check(1.0, 1.0, "100.00");
         check(99_999.0, 100_000.0, "99.99");
         check(2.0, 3.0, "66.66");

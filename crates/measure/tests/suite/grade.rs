@@ -70,6 +70,11 @@ fn the_least_score_is_kept_or_missed_and_the_report_says_so() {
     };
     check(0.8, true, "score kept: 0.8000, at least 0.8 was asked for", "得分达标：0.8000，要求至少 0.8");
     check(0.81, false, "score missed: 0.8000, at least 0.81", "得分未达标：0.8000，要求至少 0.81");
+    // A score just under the limit is not shown as the limit.
+    let mut summary = RunSummary::of(&all, &Summarise { min_score: Some(0.99), ..by_own_reads() });
+    summary.grade.as_mut().unwrap().score = Some(2969.0 / 2999.0);
+    let text = report(&all, &summary, Lang::En);
+    assert!(text.contains("score missed: 0.9899, at least 0.99 was asked for"), "{text}");
     let text = report(&all, &RunSummary::of(&all, &by_own_reads()), Lang::En);
     let head = "graded: 4 questions; facts right 4 of 5 (80.00 %); whole answers 2 of 2 (100.00 %); to the letter 2 of 3 (66.66 %)\n";
     assert!(text.contains(head), "{text}");
