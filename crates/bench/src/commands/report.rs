@@ -16,6 +16,12 @@ pub fn report(args: &ReportArgs, lang: Lang) -> Result<u8, Failure> {
     let goodput = plan::goodput(&args.goodput).map_err(given)?;
     let slo = plan::run_limits(&args.slo).map_err(given)?;
     let log = read_run(&args.run).map_err(|error| unusable(error.text(lang)))?;
+    if let Some(given) = args.min_score.filter(|_| log.header.expectations.is_empty()) {
+        return Err(unusable(lang.pick(
+            format!("--min-score {given}: this run was made without --expect, so it has no score: leave --min-score out, or give a run with --expect"),
+            format!("--min-score {given}：该运行未使用 --expect，没有得分：请去掉 --min-score，或给出使用 --expect 的运行"),
+        )));
+    }
     let mut how = Summarise::as_planned(&log.header);
     how.definitions = args.definitions.map_or(how.definitions, Into::into);
     how.clock = args.clock.map_or(how.clock, Into::into);

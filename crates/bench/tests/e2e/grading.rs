@@ -1,6 +1,6 @@
 //! `--expect`: answers of an accuracy run against what was expected of them.
 
-use crate::rig::{Client, Run, command, picture, serve, stream};
+use crate::rig::{Client, Run, command, picture, serve, stream, text_run};
 use measure::{Grade, Tally};
 use serde_json::Value;
 use serve::{Reply, Script, StreamReply, When};
@@ -106,6 +106,16 @@ fn a_line_without_a_prompt_or_an_image_is_about_the_runs() {
     let run = run.at(&serve(answering(&answers))).run().expect(0);
     assert_eq!((grade(&run).asked, grade(&run).facts), (1, Tally { right: 1, of: 1 }));
     assert!(run.stdout.contains("输出结果： hello\n"), "{}", run.stdout);
+}
+
+#[test]
+fn a_stored_run_that_expected_nothing_has_no_score_to_ask_for() {
+    let run = text_run(stream(|_| ()), "").0.expect(0);
+    for (lang, said) in [("en", "without --expect"), ("zh", "未使用 --expect")] {
+        let words = ["report", run.folder.to_str().unwrap(), "--min-score", "0.5", "--lang", lang];
+        let (stdout, stderr, status) = command(&words);
+        assert!(status == 2 && stdout.is_empty() && stderr.contains(said), "{status} {stderr}");
+    }
 }
 
 #[test]
