@@ -12,10 +12,7 @@ impl Session {
             return Ok(());
         }
         let Some(item) = self.workload.measured.first().cloned() else { return Ok(()) };
-        let expected = (item.images.iter())
-            .map(|image| self.header.expected_image_tokens.get(*image as usize).copied().flatten())
-            .reduce(|sum, each| Some(sum? + each?))
-            .flatten();
+        let expected = self.header.expected_tokens(&item.images);
         let mut proof = self.proof_by(item.prompt, &item.images, expected)?;
         if proof.effect == Some(false)
             && let Some(number) = self.workload.proof_question
