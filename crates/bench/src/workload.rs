@@ -19,9 +19,11 @@ mod body;
 mod expect;
 mod prompts;
 mod shelf;
+mod text;
 
 pub use body::body;
 pub use expect::ExpectError;
+pub use text::BYTES_MAX as EXPECT_BYTES_MAX;
 
 /// Distinct requests made ahead when the duration, not a number, ends the run.
 const DISTINCT_MAX: u64 = 10_000;
@@ -173,9 +175,9 @@ struct Sketch {
 }
 
 /// A workload without the model's name: whatever can be wrong with files, recipes and sizes has been found.
-pub struct Draft<'a> {
-    plan: &'a Plan,
-    shelf: Shelf<'a>,
+pub struct Draft {
+    plan: Arc<Plan>,
+    shelf: Shelf,
     prompts: Vec<String>,
     items: Vec<Sketch>,
     accuracy: Vec<Sketch>,
@@ -183,12 +185,12 @@ pub struct Draft<'a> {
     proof_question: Option<u32>,
 }
 
-impl<'a> Draft<'a> {
+impl Draft {
     /// Reads and makes everything. `nonce` makes cold images differ from those of every other run.
     ///
     /// # Errors
     /// [`WorkloadError`].
-    pub fn new(plan: &'a Plan, tokenizer: Option<&Loaded>, nonce: u64) -> Result<Self, WorkloadError> {
+    pub fn new(plan: &Plan, tokenizer: Option<&Loaded>, nonce: u64) -> Result<Self, WorkloadError> {
         let rounds = u64::from(plan.rounds).saturating_add(u64::from(plan.warmup));
         let wanted = plan.requests.map_or(DISTINCT_MAX, |requests| requests.saturating_mul(rounds));
         let sources = if matches!(plan.prompts, PromptSource::Synthetic(_)) { wanted } else { 0 };
@@ -196,7 +198,8 @@ impl<'a> Draft<'a> {
             return Err(WorkloadError::TooMany { requests: sources });
         }
         let entries = prompts::read(plan, tokenizer, wanted)?;
-        let mut shelf = Shelf::new(plan, nonce);
+        let plan = Arc::new(plan.clone());
+        let mut shelf = Shelf::new(Arc::clone(&plan), nonce);
         let groups = shelf.groups()?;
         let cycle = lcm(entries.len() as u64, groups.len().max(1) as u64);
         let distinct = if plan.cold { wanted } else { wanted.min(cycle) };
@@ -218,8 +221,8 @@ impl<'a> Draft<'a> {
         }
         let (accuracy, expectations) = (Vec::new(), Vec::new());
         let mut draft = Self { plan, shelf, prompts, items, accuracy, expectations, proof_question: None };
-        match &plan.expect {
-            Some(path) => draft.expect(path)?,
+        match draft.plan.expect.clone() {
+            Some(path) => draft.expect(&path)?,
             None => draft.accuracy = draft.usual_accuracy(),
         }
         draft.proof_question = draft.question_for_the_proof();
@@ -252,9 +255,14 @@ impl<'a> Draft<'a> {
     fn expect(&mut self, path: &Path) -> Result<(), WorkloadError> {
         let refuse = |why| WorkloadError::Expect { path: path.display().to_string(), why };
         let usual = self.usual_accuracy();
+        let lines = expect::read(path)?;
         let names = expect::Names::of(usual.iter().map(|sketch| sketch.images.as_slice()), self.shelf.facts());
         let mut numbers: HashMap<String, u32> = self.prompts.iter().cloned().zip(0..).collect();
-        for (number, line) in expect::read(path)? {
+        let requests = names.count(&lines);
+        if requests > PREPARED_MAX {
+            return Err(refuse(ExpectError::TooMany { requests }));
+        }
+        for (number, line) in lines {
             let about = names.about(line.image.as_deref());
             let is_folder = matches!(self.plan.images, ImageSource::Folder { .. });
             if let (true, true, Some(image)) = (is_folder, about.is_empty(), line.image) {
@@ -289,12 +297,12 @@ impl<'a> Draft<'a> {
                 prompt: sketch.prompt,
                 images: sketch.images.clone(),
                 output_len: sketch.output_len,
-                body: body(self.plan, model, prompt, sketch.output_len, &urls),
+                body: body(&self.plan, model, prompt, sketch.output_len, &urls),
             }
         };
         let accuracy = self.accuracy.iter().map(item).collect();
         let proof_question = self.proof_question;
-        let (measured, warmup) = split_warmup(self.items.iter().map(item).collect(), self.plan);
+        let (measured, warmup) = split_warmup(self.items.iter().map(item).collect(), &self.plan);
         let first = self.items.first().filter(|_| self.plan.image_proof);
         let proof = first.into_iter().flat_map(|item| &item.images).filter_map(|image| self.shelf.picture(*image));
         let proof = proof.collect();

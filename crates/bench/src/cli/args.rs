@@ -7,6 +7,9 @@ use clap::{Args, Parser, Subcommand};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+/// Tokens of an answer that may be asked for.
+pub(crate) const OUTPUT_LEN: RangeInclusive<u64> = 1..=10_000_000;
+
 /// Measure how fast and how right a vision-language model is served: the accuracy run, the performance run and load
 /// beyond them, against any server that speaks the OpenAI chat protocol.
 #[derive(Debug, Parser)]
@@ -122,7 +125,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FOLDER|ID", help_heading = "Prompt and model")]
     pub tokenizer: Option<String>,
     /// Most tokens of an answer
-    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = whole::<u64>(1..=10_000_000), help_heading = "Prompt and model")]
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = whole::<u64>(OUTPUT_LEN), help_heading = "Prompt and model")]
     pub output_len: u64,
     /// Always generate --output_len tokens; the answer is not printed then
     #[arg(long, help_heading = "Prompt and model")]

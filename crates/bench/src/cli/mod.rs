@@ -7,6 +7,7 @@ mod spelling;
 mod subcommands;
 mod values;
 
+pub(crate) use args::OUTPUT_LEN;
 pub use args::{Cli, Command, RunArgs};
 pub use faults::fault;
 pub use spelling::{command, parse};

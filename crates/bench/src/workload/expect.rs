@@ -1,15 +1,13 @@
 //! `--expect`: what is asked in the accuracy run, and what is expected of the answers. A file of JSON lines.
 
-use super::WorkloadError;
+use super::text::{BYTES_MAX, Unread, read_text};
+use super::{PREPARED_MAX, WorkloadError};
 use measure::image::ImageFacts;
 use measure::{ExpectedFact, Lang};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::Path;
-
-/// The most a file of expectations may hold, bytes.
-const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// One line: a question and what its answer must say.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -30,8 +28,8 @@ pub enum ExpectError {
     #[error("{0}; a file of JSON lines is expected")]
     Io(#[from] std::io::Error),
     /// More than is read.
-    #[error("it has {0} bytes; at most {FILE_BYTES_MAX} are read")]
-    TooLarge(u64),
+    #[error("it has more than {BYTES_MAX} bytes, the most that are read: split it")]
+    TooLarge,
     /// No line in it.
     #[error("it holds no line; one a question is expected, with \"answer\" or \"facts\"")]
     Empty,
@@ -62,6 +60,14 @@ pub enum ExpectError {
         /// What it names.
         image: String,
     },
+    /// More questions than can be made ahead.
+    #[error(
+        "its lines ask {requests} questions of the run's images, and at most {PREPARED_MAX} can be made: name one \"image\" in each line, or give fewer lines or images"
+    )]
+    TooMany {
+        /// How many.
+        requests: u64,
+    },
     /// Every line is about other pictures.
     #[error("none of its lines is about the run's images: \"image\" must be the name of a file given, or be left out")]
     OtherImages,
@@ -78,7 +84,10 @@ impl ExpectError {
         }
         match self {
             Self::Io(error) => format!("{error}；应为每行一个 JSON 对象的文件"),
-            Self::TooLarge(bytes) => format!("文件有 {bytes} 字节，最多读取 {FILE_BYTES_MAX}"),
+            Self::TooLarge => format!("文件超过 {BYTES_MAX} 字节，即最多能读取的大小：请拆分"),
+            Self::TooMany { requests } => format!(
+                "各行与所给图片合计 {requests} 个问题，最多可生成 {PREPARED_MAX} 个：请在每行用 \"image\" 指定一张图片，或减少行数或图片"
+            ),
             Self::Empty => "没有任何一行；应每行一个问题，含 \"answer\" 或 \"facts\"".into(),
             Self::Json { line, why } => format!("第 {line} 行：{why}；应为对象，例如 {EXAMPLE}"),
             Self::Nothing(line) => format!("第 {line} 行：没有 \"answer\" 也没有 \"facts\"，至少需要一个"),
@@ -114,6 +123,15 @@ impl<'a> Names<'a> {
         names
     }
 
+    /// How many requests are about the images of these lines, all lines together.
+    pub(super) fn count(&self, lines: &[(usize, ExpectLine)]) -> u64 {
+        let of = |line: &ExpectLine| match &line.image {
+            None => self.requests,
+            image => self.about(image.as_deref()).len(),
+        };
+        lines.iter().map(|(_, line)| of(line) as u64).sum()
+    }
+
     /// The requests that are about an image, by its file's name with as many of its folders as are given; without one, all.
     pub(super) fn about(&self, image: Option<&str>) -> Vec<usize> {
         let Some(image) = image.map(|image| Path::new(image.trim_start_matches("./"))) else {
@@ -130,11 +148,12 @@ impl<'a> Names<'a> {
 /// The lines with their numbers, from 1; at least one.
 pub(super) fn read(path: &Path) -> Result<Vec<(usize, ExpectLine)>, WorkloadError> {
     let refuse = |why: ExpectError| WorkloadError::Expect { path: path.display().to_string(), why };
-    let size = std::fs::metadata(path).map_err(|error| refuse(error.into()))?.len();
-    if size > FILE_BYTES_MAX {
-        return Err(refuse(ExpectError::TooLarge(size)));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| refuse(error.into()))?;
+    let text = read_text(path, BYTES_MAX).map_err(|unread| {
+        refuse(match unread {
+            Unread::Io(error) => error.into(),
+            Unread::TooLarge => ExpectError::TooLarge,
+        })
+    })?;
     parse(&text).map_err(refuse)
 }
 

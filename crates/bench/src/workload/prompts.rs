@@ -1,15 +1,14 @@
 //! Where prompts come from: the flag, a file, or made up.
 
 use super::WorkloadError;
+use super::text::{BYTES_MAX, Unread, read_text};
+use crate::cli::OUTPUT_LEN;
 use crate::plan::{Plan, PromptSource};
 use crate::tokens::Loaded;
 use crate::words::{Words, as_said, words};
 use measure::Lang;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-
-/// The most a file of prompts may hold, bytes.
-const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// One prompt, with what a line of a file may add.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,18 +29,17 @@ pub(super) fn read(plan: &Plan, tokenizer: Option<&Loaded>, wanted: u64) -> Resu
         }
         PromptSource::File(path) => {
             let refuse = |why: Words| WorkloadError::Prompts { path: path.display().to_string(), why };
-            let size = std::fs::metadata(path).map_err(|error| refuse(as_said(error)))?.len();
-            if size > FILE_BYTES_MAX {
-                return Err(refuse(words(
-                    format!("it has {size} bytes; at most {FILE_BYTES_MAX} are read"),
-                    format!("文件有 {size} 字节，最多读取 {FILE_BYTES_MAX}"),
-                )));
-            }
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                refuse(words(
-                    format!("{error}; UTF-8 text is expected, one prompt a line, or JSONL"),
-                    format!("{error}；应为 UTF-8 文本，每行一条提示，或 JSONL"),
-                ))
+            let text = read_text(path, BYTES_MAX).map_err(|unread| {
+                refuse(match unread {
+                    Unread::Io(error) => words(
+                        format!("{error}; UTF-8 text is expected, one prompt a line, or JSONL"),
+                        format!("{error}；应为 UTF-8 文本，每行一条提示，或 JSONL"),
+                    ),
+                    Unread::TooLarge => words(
+                        format!("it has more than {BYTES_MAX} bytes, the most that are read: split it"),
+                        format!("文件超过 {BYTES_MAX} 字节（最多读取这么多）：请拆分"),
+                    ),
+                })
             })?;
             parse(&text, path.parent().unwrap_or(Path::new(""))).map_err(refuse)
         }
@@ -99,9 +97,16 @@ fn json_line(line: &str, folder: &Path) -> Result<Entry, Words> {
     };
     let output_len = match value.get("output_len").or_else(|| value.get("output_tokens")) {
         None | Some(Value::Null) => None,
-        Some(number) => Some(
-            number.as_u64().ok_or_else(|| words("\"output_len\" must be a whole number", "\"output_len\" 应为整数"))?,
-        ),
+        Some(number) => {
+            let within = number.as_u64().filter(|tokens| OUTPUT_LEN.contains(tokens));
+            let (least, most) = (OUTPUT_LEN.start(), OUTPUT_LEN.end());
+            Some(within.ok_or_else(|| {
+                words(
+                    format!("\"output_len\" {number}: a whole number of tokens from {least} to {most} is expected"),
+                    format!("\"output_len\" {number}：应为 {least} 到 {most} 的整数"),
+                )
+            })?)
+        }
     };
     Ok(Entry { prompt: prompt.to_owned(), images, output_len })
 }
@@ -139,7 +144,9 @@ mod tests {
             ("", "no prompt", "没有提示"),
             ("{\"prompt\":1}", "line 1: a \"prompt\"", "第 1 行：应有"),
             ("{\"prompt\":\"a\"}\n\n{", "line 3: ", "应为对象"),
-            ("{\"prompt\":\"a\",\"output_len\":-1}", "whole number", "应为整数"),
+            ("{\"prompt\":\"a\",\"output_len\":-1}", "\"output_len\" -1: a whole number", "-1：应为"),
+            ("{\"prompt\":\"a\",\"output_len\":0}", "1 to 10000000", "1 到 10000000"),
+            ("{\"prompt\":\"a\"}\n{\"prompt\":\"a\",\"output_tokens\":10000001}", "line 2: \"output_len\"", "第 2 行"),
             ("{\"prompt\":\"a\",\"image\":[1]}", "list of paths", "路径列表"),
         ] {
             let error = WorkloadError::Prompts { path: "p".into(), why: parse(text, Path::new("")).unwrap_err() };

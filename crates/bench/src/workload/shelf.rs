@@ -13,13 +13,14 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Without a figure from the system, images may take this much, bytes.
 const BYTES_MAX_UNKNOWN: u64 = 4 << 30;
 
 /// The pictures in hand, each loaded and encoded once.
-pub(super) struct Shelf<'a> {
-    plan: &'a Plan,
+pub(super) struct Shelf {
+    plan: Arc<Plan>,
     nonce: u64,
     facts: Vec<ImageFacts>,
     /// Names of files that seem cut short.
@@ -34,8 +35,8 @@ pub(super) struct Shelf<'a> {
     bytes_max: u64,
 }
 
-impl<'a> Shelf<'a> {
-    pub(super) fn new(plan: &'a Plan, nonce: u64) -> Self {
+impl Shelf {
+    pub(super) fn new(plan: Arc<Plan>, nonce: u64) -> Self {
         Self {
             plan,
             nonce,
@@ -72,17 +73,20 @@ impl<'a> Shelf<'a> {
 
     /// Which images a request holds, by turns. In a cold run the numbers are those of the bases.
     pub(super) fn groups(&mut self) -> Result<Vec<Vec<u32>>, WorkloadError> {
-        let numbers = match &self.plan.images {
+        let plan = Arc::clone(&self.plan);
+        let numbers = match &plan.images {
             ImageSource::None => return Ok(Vec::new()),
             ImageSource::Files(paths) => return Ok(vec![self.put_all(paths)?]),
             ImageSource::Folder { path, recursive } => {
                 let mut paths = image::list_dir(path, *recursive)?;
-                paths.shuffle(&mut ChaCha8Rng::seed_from_u64(self.plan.seed));
+                paths.shuffle(&mut ChaCha8Rng::seed_from_u64(plan.seed));
                 self.put_all(&paths)?
             }
-            ImageSource::Synthetic(recipes) => {
-                recipes.iter().map(|recipe| self.make(recipe)).collect::<Result<Vec<u32>, _>>()?
-            }
+            ImageSource::Synthetic(recipes) => recipes
+                .iter()
+                .zip(0..)
+                .map(|(recipe, place)| self.make(recipe, place))
+                .collect::<Result<Vec<u32>, _>>()?,
         };
         let each = self.plan.images_per_request as usize;
         let turns = lcm(numbers.len() as u64, each as u64) / each as u64;
@@ -142,8 +146,9 @@ impl<'a> Shelf<'a> {
         Ok(number)
     }
 
-    fn make(&mut self, recipe: &str) -> Result<u32, WorkloadError> {
-        let picture = recipe.parse::<Synthetic>()?.with_seed(self.plan.seed).render(0)?;
+    /// Makes the picture of a recipe whose place in the list is `place`: one given twice makes two pictures.
+    fn make(&mut self, recipe: &str, place: u64) -> Result<u32, WorkloadError> {
+        let picture = recipe.parse::<Synthetic>()?.with_seed(self.plan.seed).render(place)?;
         self.add(picture, None)
     }
 

@@ -91,6 +91,39 @@ fn turns_of_prompts_and_images() {
 }
 
 #[test]
+fn each_recipe_of_a_list_makes_a_picture_of_its_own() {
+    for kind in ["noise", "photo", "scenes"] {
+        let words = format!("--synthetic-image {kind}:64x64 --synthetic-image {kind}:64x64 --num-prompts 2");
+        let workload = draft(&plan(&words), 0).unwrap();
+        let recipe: crate::image::Synthetic = format!("{kind}:64x64").parse().unwrap();
+        for (number, facts) in workload.images.iter().enumerate() {
+            assert_eq!(*facts, recipe.render(number as u64).unwrap().facts);
+        }
+        assert_eq!(workload.images.len(), 2);
+    }
+}
+
+#[test]
+fn graded_requests_are_bounded_as_measured_ones_are() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let png = "noise:2x2".parse::<crate::image::Synthetic>().unwrap().render(0).unwrap().bytes;
+    for number in 0..1001 {
+        std::fs::write(folder.path().join(format!("{number}.png")), &png).unwrap();
+    }
+    let expect = folder.path().join("e.jsonl");
+    let plan = plan(&format!("--image_dir {} --expect {}", folder.path().display(), expect.display()));
+    let check = |lines: usize| {
+        std::fs::write(&expect, "{\"answer\":\"a\"}\n".repeat(lines) + "{\"image\":\"7.png\",\"answer\":\"a\"}\n")
+            .unwrap();
+        Draft::new(&plan, None, 0).map(|_| ()).map_err(|error| [error.text(Lang::En), error.text(Lang::Zh)])
+    };
+    assert!(check(3).is_ok());
+    for text in check(1000).unwrap_err() {
+        assert!(text.contains("1001001") && text.contains("1000000") && text.contains("\"image\""), "{text}");
+    }
+}
+
+#[test]
 fn ten_thousand_prompts_are_no_limit() {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("p.txt");
