@@ -39,11 +39,11 @@ pub fn prepare(args: &RunArgs, lang: Lang) -> Result<(RunArgs, PathBuf), Failure
     Ok((args, model))
 }
 
-/// Starts the server and says what runs; the arguments with its address. It ends when it is dropped.
+/// Starts the server and says what runs. It ends when it is dropped.
 ///
 /// # Errors
 /// [`Failure`], with what the server said, or because the run was stopped.
-pub fn start(mut args: RunArgs, model: &Path, stop: &StopSignal, lang: Lang) -> Result<(RunArgs, OwnServer), Failure> {
+pub fn start(model: &Path, stop: &StopSignal, lang: Lang) -> Result<OwnServer, Failure> {
     let name = name(model);
     let failed = |why: Words| Failure {
         status: stop.cause().map_or(1, stop_status),
@@ -64,8 +64,7 @@ pub fn start(mut args: RunArgs, model: &Path, stop: &StopSignal, lang: Lang) -> 
     let lines = if name == MODEL { format!("{text}\n{knows}\n") } else { format!("{text}\n") };
     // Nobody can be told that stderr is gone.
     let _ = std::io::stderr().lock().write_all(lines.as_bytes());
-    args.base_url = Some(server.url().to_owned());
-    Ok((args, server))
+    Ok(server)
 }
 
 /// Beside the program, where packages put data (PREFIX/bin and PREFIX/share), and the source tree that it was built in: in

@@ -1,7 +1,7 @@
 //! `vlm-benchmark`: reads the command line and says how it went.
 
 use bench::cli::{self, Command, RunArgs};
-use bench::plan::Plan;
+use bench::plan::{Plan, PlanError};
 use bench::session::{self, ExtraFiles, Failure, Output};
 use bench::{commands, embedded, stop, store};
 use measure::Lang;
@@ -48,10 +48,10 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs, lang: Lang) -> Result<u8, Failure> {
-    let planned = |args: &RunArgs| Plan::new(args).map_err(|error| Failure { status: 2, text: error.text(lang) });
+    let refused = |error: PlanError| Failure { status: 2, text: error.text(lang) };
     let embedded = args.embedded.then(|| embedded::prepare(args, lang)).transpose()?;
     let (prepared, model) = embedded.map_or_else(|| (args.clone(), None), |(args, model)| (args, Some(model)));
-    let (plan, access) = planned(&prepared)?;
+    let (plan, access) = Plan::new(&prepared).map_err(refused)?;
     if args.dry_run {
         session::check_files(&plan, lang)?;
         let _ = std::io::stdout().lock().write_all(&store::pretty(&plan));
@@ -67,12 +67,11 @@ fn run(args: &RunArgs, lang: Lang) -> Result<u8, Failure> {
     };
     // Before any other thread: threads inherit the mask.
     let stop = stop::catch_signals().map_err(|error| Failure { status: 1, text: error.to_string() })?;
-    let Some(model) = model else { return session::run(plan, access, &output, stop, lang) };
-    // What is wrong with files is said before a server is started.
-    session::check_files(&plan, lang)?;
-    let (located, _server) = embedded::start(prepared, &model, &stop, lang)?;
-    let (plan, access) = planned(&located)?;
-    session::run(plan, access, &output, stop, lang)
+    let draft = session::read_files(&plan, lang)?;
+    let Some(model) = model else { return session::run(plan, access, draft, &output, stop, lang) };
+    let server = embedded::start(&model, &stop, lang)?;
+    let (plan, access) = plan.moved(access, server.url()).map_err(refused)?;
+    session::run(plan, access, draft, &output, stop, lang)
 }
 
 /// `--lang` wherever it stands, because the help comes before the command line is understood; else the locale's.

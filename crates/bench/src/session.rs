@@ -12,7 +12,7 @@ use crate::store::{Extras, Store};
 use crate::survey::Asker;
 use crate::usage::Usage;
 use crate::view::View;
-use crate::workload::{Item, Workload};
+use crate::workload::{Draft, Item, Workload};
 use measure::{Header, ImageProof, Lang, Outcome, Phase, ServerTime};
 use std::io::Write;
 use std::path::PathBuf;
@@ -64,12 +64,20 @@ pub struct ExtraFiles {
     pub save_result: bool,
 }
 
-/// Does the run: the answer and the block on stdout, everything else on stderr and in the run's folder.
+/// Does the run of a plan whose files were read: the answer and the block on stdout, everything else on stderr and in the
+/// run's folder.
 ///
 /// # Errors
 /// [`Failure`]; a run of which some requests failed is no failure but a status.
-pub fn run(plan: Plan, access: Access, output: &Output, stop: StopSignal, lang: Lang) -> Result<u8, Failure> {
-    let mut session = Session::prepare(plan, access, output, stop, lang)?;
+pub fn run(
+    plan: Plan,
+    access: Access,
+    draft: Draft,
+    output: &Output,
+    stop: StopSignal,
+    lang: Lang,
+) -> Result<u8, Failure> {
+    let mut session = Session::prepare(plan, access, draft, output, stop, lang)?;
     session.print_image_sizes();
     session.first_requests()?;
     session.ask_for_counts();
@@ -86,7 +94,7 @@ mod proving;
 mod records;
 mod rounds;
 
-pub use prepare::check_files;
+pub use prepare::{check_files, read_files};
 use records::Records;
 
 struct Session {

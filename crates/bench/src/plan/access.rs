@@ -1,6 +1,6 @@
 //! The way to the server, with what must not be shown of it.
 
-use super::{PlanError, words};
+use super::{Plan, PlanError, words};
 use crate::cli::RunArgs;
 use crate::net::{Target, TlsOptions};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
@@ -16,6 +16,17 @@ pub struct Access {
     pub headers: HeaderMap,
     /// How far its certificate is checked.
     pub tls: TlsOptions,
+}
+
+impl Plan {
+    /// The same run against a server that has been started since, at `url`, which has no path of its own.
+    ///
+    /// # Errors
+    /// [`PlanError::Target`], where that is no URL of a server.
+    pub fn moved(self, access: Access, url: &str) -> Result<(Self, Access), PlanError> {
+        let target = Target::parse(url)?.with_proxy_from_environment()?;
+        Ok((Self { url: target.url().to_owned(), ..self }, Access { target, ..access }))
+    }
 }
 
 pub(super) fn access(args: &RunArgs) -> Result<Access, PlanError> {

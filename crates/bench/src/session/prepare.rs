@@ -33,11 +33,23 @@ pub fn check_files(plan: &Plan, lang: Lang) -> Result<(), Failure> {
     Draft::new(&plan, None, 0).map(|_| ()).map_err(|error| Failure::usage(error.text(lang)))
 }
 
+/// Reads every file of a run and makes what is sent, but for the model's name. Done once, so that a file may be a pipe;
+/// whatever is wrong with the command line is said here, before a server is started or asked.
+///
+/// # Errors
+/// [`Failure`] with status 2.
+pub fn read_files(plan: &Plan, lang: Lang) -> Result<Draft, Failure> {
+    check_tokenizer_path(plan, lang)?;
+    let tokenizer = tokenizer(plan, lang)?;
+    Draft::new(plan, tokenizer.as_ref(), stamp::unix_ns()).map_err(|error| Failure::usage(error.text(lang)))
+}
+
 impl Session {
-    /// Everything before the first request: checks, bodies, the server's facts, the run's folder.
+    /// Everything else before the first request: bodies, the server's facts, the run's folder.
     pub(super) fn prepare(
         plan: Plan,
         access: Access,
+        draft: Draft,
         output: &Output,
         stop: StopSignal,
         lang: Lang,
@@ -45,12 +57,7 @@ impl Session {
         let view = View::new(lang);
         let (kernel_stamps, stamping) = kernel_stamps_work();
         let reach = reach(&plan, access, lang)?;
-        check_tokenizer_path(&plan, lang)?;
         let asker = Asker::new(reach.clone()).map_err(|error| Failure::server(error.to_string()))?;
-        let tokenizer = tokenizer(&plan, lang)?;
-        // Whatever is wrong with the command line is said before anything is sent.
-        let draft = Draft::new(&plan, tokenizer.as_ref(), stamp::unix_ns())
-            .map_err(|error| Failure::usage(error.text(lang)))?;
         raise_open_files(&plan, &view)?;
         let mut facts = server_facts(&asker, &plan, &stop, &view)?;
         let models = model_ids(facts.models.as_ref());

@@ -1,7 +1,7 @@
 //! The whole procedure on a bare machine: our client, our server, our model, a picture with its truth beside it.
 
 use crate::rig::{Client, wait_until};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
@@ -35,6 +35,16 @@ fn every_fact_of_the_example_is_told_in_both_languages() {
     let grade = run.summary().grade.unwrap();
     assert_eq!((grade.asked, grade.whole.right, grade.score), (2, 2, Some(1.0)), "{}", run.stderr);
     assert!(run.stderr.contains("score kept: 1.0000"), "{}", run.stderr);
+}
+
+#[test]
+fn files_are_read_once_so_that_they_may_be_pipes() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(&std::fs::read(example("expect.jsonl")).unwrap()).unwrap();
+    drop(writer);
+    let run = Client::new("--embedded --expect /dev/stdin --min-score 1 --image_path").arg(&example("test.png"));
+    let run = run.stdin(reader).run().expect(0);
+    assert_eq!(run.summary().grade.unwrap().asked, 2, "{}", run.stderr);
 }
 
 #[test]

@@ -115,6 +115,12 @@ impl Client {
         &self.folder
     }
 
+    /// With this as its standard input.
+    pub(crate) fn stdin(mut self, from: impl Into<Stdio>) -> Self {
+        self.command.stdin(from);
+        self
+    }
+
     /// Waits until a started one has written so many lines to its log: the header and a line a request.
     pub(crate) fn wait_for_lines(&self, lines: usize) {
         let log = self.folder.join("run.jsonl");
