@@ -1,7 +1,8 @@
 //! Drawn road works: what is in a scene is chosen from a seed, drawn, and said in sentences that are true of it.
 //!
 //! One generator serves everything that needs pictures whose truth is known: the training of the small model, its
-//! examination, the example and the client's synthetic pictures. It must not know models, servers or command lines.
+//! examination, the example and the client's synthetic pictures. It must not know servers or command lines, and of the
+//! model only the size at which it sees pictures.
 //!
 //! ```
 //! use scenes::{Facts, Language, View, describe, draw};
@@ -13,6 +14,8 @@
 //! assert!(describe(&facts, Language::English, None).contains("road"));
 //! # Ok::<(), scenes::Error>(())
 //! ```
+
+use serde::{Deserialize, Serialize};
 
 mod canvas;
 mod dice;
@@ -31,7 +34,7 @@ pub use facts::{CONES_MAX, Colour, Facts, Kind, Road, TREES_MAX, VEHICLES_MAX, V
 pub use finish::Border;
 pub use mark::{Atom, Mark};
 pub use scene::{Drawing, View, draw};
-pub use words::{Expected, Language, Question, Told, describe, expected, parse, questions, score};
+pub use words::{Expected, Language, Question, describe, expected, questions};
 
 /// The shortest side of a picture, in pixels.
 pub const SIDE_MIN: u32 = 64;
@@ -41,7 +44,8 @@ pub const SIDE_MAX: u32 = 8192;
 pub const ASPECT_MAX: u64 = 3;
 
 /// Scenes for training and scenes for examination, which are never the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Split {
     /// For examination: even seeds.
     HeldOut,

@@ -4,8 +4,10 @@
 mod chinese;
 mod english;
 mod expected;
+#[cfg(test)]
 mod parse;
 mod prompts;
+#[cfg(test)]
 mod score;
 
 use serde::{Deserialize, Serialize};
@@ -14,9 +16,11 @@ use crate::dice::{Dice, Purpose};
 use crate::facts::{Colour, Facts, Kind};
 
 pub use expected::{Expected, expected};
-pub use parse::{Told, parse};
+#[cfg(test)]
+use parse::{Told, parse};
 pub(crate) use prompts::{NO_IMAGE, SYSTEMS, describing};
-pub use score::score;
+#[cfg(test)]
+use score::score;
 
 /// The language of a prompt and its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

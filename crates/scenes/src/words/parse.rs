@@ -1,27 +1,25 @@
-//! From a description back to what it says. It must not know what would be true.
+//! From a description back to what it says, for tests. It must not know what would be true.
 
 use super::{Language, chinese, english};
 use crate::facts::{CONES_MAX, Colour, Kind, Road, TREES_MAX, VEHICLES_MAX, Vehicle, Worker};
 
 /// What a description says; `None` where it says nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[expect(missing_docs, reason = "the fields are those of the facts")]
-pub struct Told {
+pub(super) struct Told {
     /// How many vehicles it says there are, whatever it names.
-    pub vehicle_count: Option<usize>,
-    pub vehicles: Vec<Vehicle>,
-    pub workers: Vec<Worker>,
-    pub trees: Option<usize>,
-    pub building: Option<bool>,
-    pub cones: Option<usize>,
-    pub road: Option<Road>,
-    pub sun: Option<bool>,
-    pub clouds: Option<bool>,
+    pub(super) vehicle_count: Option<usize>,
+    pub(super) vehicles: Vec<Vehicle>,
+    pub(super) workers: Vec<Worker>,
+    pub(super) trees: Option<usize>,
+    pub(super) building: Option<bool>,
+    pub(super) cones: Option<usize>,
+    pub(super) road: Option<Road>,
+    pub(super) sun: Option<bool>,
+    pub(super) clouds: Option<bool>,
 }
 
 /// Reads a description in either language.
-#[must_use]
-pub fn parse(text: &str) -> Told {
+pub(super) fn parse(text: &str) -> Told {
     let is = |word: &str, denied: &str| text.contains(word).then(|| !text.contains(denied));
     let road = |asphalt: &str, gravel: &str| match (text.contains(asphalt), text.contains(gravel)) {
         (true, false) => Some(Road::Asphalt),

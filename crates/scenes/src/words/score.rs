@@ -1,12 +1,11 @@
-//! What a description says against what is true, fact by fact.
+//! What a description says against what is true, fact by fact, for tests.
 
 use super::Told;
 use crate::facts::{Facts, Kind};
 
 /// Every fact of a scene, by the group it is counted in, and whether it was told right. Facts that were told and are not
 /// there show in the counts.
-#[must_use]
-pub fn score(told: &Told, facts: &Facts) -> Vec<(&'static str, bool)> {
+pub(super) fn score(told: &Told, facts: &Facts) -> Vec<(&'static str, bool)> {
     let count = facts.vehicles.len();
     let mut out = vec![("vehicle count", told.vehicle_count == Some(count) && told.vehicles.len() == count)];
     for (place, vehicle) in facts.vehicles.iter().enumerate() {
