@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::{ASPECT_MAX, SIDE_MAX, SIDE_MIN};
+use crate::pool::Origin;
+use crate::{ASPECT_MAX, SIDE_MAX, SIDE_MIN, Split};
 
 /// Why a scene was not drawn or a pool not written.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +28,30 @@ pub enum Error {
         #[source]
         error: std::io::Error,
     },
+    /// A folder that is a pool of other scenes.
+    #[error(
+        "{}: a pool of {} is there, and {} were asked for: give another folder, or the scenes that are there",
+        path.display(), there.map_or_else(|| UNKNOWN.into(), scenes), scenes(*asked)
+    )]
+    OtherPool {
+        /// The folder.
+        path: PathBuf,
+        /// What it is made of; `None` where its `pool.json` does not say.
+        there: Option<Origin>,
+        /// What was asked for.
+        asked: Origin,
+    },
     /// The settings of the model's pictures, which no size within bounds is known to bring about.
     #[error(transparent)]
     Geometry(#[from] geometry::Error),
+}
+
+const UNKNOWN: &str = "scenes that no pool.json names";
+
+fn scenes(of: Origin) -> String {
+    let split = match of.split {
+        Split::HeldOut => "held-out",
+        Split::Training => "training",
+    };
+    format!("{split} scenes from number {} on", of.first)
 }

@@ -2,12 +2,12 @@
 //! files that a trainer reads in order. It must not know how a model is trained.
 
 use std::fs;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use engine::pixels::{RgbImage, resize};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::dice::{Dice, Purpose};
@@ -15,6 +15,10 @@ use crate::mark::{Atom, CELL, Mark, cells};
 use crate::words::{Language, NO_IMAGE, Question, SYSTEMS, described, describing, questions};
 use crate::{Border, Error, Facts, Split, View, draw};
 
+/// The file that says what the others hold.
+pub const HEAD: &str = "pool.json";
+/// How the name of a shard's lines ends.
+const LINES: &str = "jsonl";
 /// Pictures of a shard.
 pub const SHARD: u64 = 4096;
 /// Consecutive pictures of one size, so that a trainer takes them together.
@@ -48,23 +52,53 @@ pub struct Entry {
 }
 
 /// Writes `pool.json` and then `shards` shards of [`SHARD`] pictures from number `first` on into `folder`, each under a
-/// temporary name until it is whole; a shard that is there is left as it is. `written` is called with the number of each
-/// picture that is done.
+/// temporary name until it is whole; a shard of these scenes that is there is left as it is. `written` is called with the
+/// number of each picture that is done.
 ///
 /// # Errors
-/// [`Error::Write`] where a file cannot be written.
+/// [`Error::OtherPool`] where the folder is a pool of other scenes, [`Error::Write`] where a file cannot be read or written.
 pub fn write(folder: &Path, split: Split, first: u64, shards: u64, written: &mut dyn FnMut(u64)) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(failed(folder))?;
+    let asked = Origin { split, first };
+    check_folder(folder, asked, shards)?;
     let [chinese, english] = NO_IMAGE;
     let names: Vec<String> = Atom::all().into_iter().map(Atom::name).collect();
     let head = json!({
-        "version": 1, "atoms": names, "systems": SYSTEMS, "no_image": {"zh": chinese, "en": english}, "shard": SHARD,
+        "version": 1, "split": split, "first": first, "atoms": names, "systems": SYSTEMS,
+        "no_image": {"zh": chinese, "en": english}, "shard": SHARD,
     });
-    put(&folder.join("pool.json"), |file| writeln!(file, "{head}"))?;
+    put(&folder.join(HEAD), |file| writeln!(file, "{head}"))?;
     for shard in 0..shards {
         write_shard(folder, shard, split, first + shard * SHARD..first + (shard + 1) * SHARD, written)?;
     }
     Ok(())
+}
+
+/// Which scenes a pool is made of: its shards have the same names whatever they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Origin {
+    /// Of which kind.
+    pub split: Split,
+    /// Number of the first one.
+    pub first: u64,
+}
+
+/// Refuses a folder whose shards are of other scenes, or of scenes that nobody knows.
+fn check_folder(folder: &Path, asked: Origin, shards: u64) -> Result<(), Error> {
+    let head = folder.join(HEAD);
+    let there = match fs::read(&head) {
+        Ok(bytes) => serde_json::from_slice(&bytes).ok(),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let is_empty = !(0..shards).any(|shard| shard_file(folder, shard, LINES).exists());
+            is_empty.then_some(asked)
+        }
+        Err(error) => return Err(failed(&head)(error)),
+    };
+    if there == Some(asked) { Ok(()) } else { Err(Error::OtherPool { path: folder.to_owned(), there, asked }) }
+}
+
+fn shard_file(folder: &Path, shard: u64, ending: &str) -> PathBuf {
+    folder.join(format!("shard-{shard:05}.{ending}"))
 }
 
 /// The pictures first, then their lines: where those are, the shard is whole.
@@ -75,8 +109,8 @@ fn write_shard(
     numbers: Range<u64>,
     written: &mut dyn FnMut(u64),
 ) -> Result<(), Error> {
-    let name = |ending: &str| folder.join(format!("shard-{shard:05}.{ending}"));
-    if name("jsonl").exists() {
+    let name = |ending: &str| shard_file(folder, shard, ending);
+    if name(LINES).exists() {
         return Ok(());
     }
     let mut lines = Vec::new();
@@ -87,7 +121,7 @@ fn write_shard(
                 Ok(made) => made,
                 Err(error) => {
                     drawn = Err(error);
-                    return Err(std::io::ErrorKind::InvalidInput.into());
+                    return Err(ErrorKind::InvalidInput.into());
                 }
             };
             file.write_all(&image.pixels)?;
@@ -98,7 +132,7 @@ fn write_shard(
         Ok(())
     })
     .or_else(|error| drawn.and(Err(error)))?;
-    put(&name("jsonl"), |file| file.write_all(&lines))
+    put(&name(LINES), |file| file.write_all(&lines))
 }
 
 /// Picture number `number` of a pool.
@@ -212,6 +246,37 @@ mod tests {
         assert_eq!((lines.lines().count(), pixels.len()), (6, 0));
         write_shard(folder.path(), 3, Split::HeldOut, 64..70, &mut |_| panic!("written again")).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_pool_is_of_one_split_and_one_first_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let shards = |split, first| write(folder.path(), split, first, 0, &mut |_| ());
+        shards(Split::Training, 5).unwrap();
+        shards(Split::Training, 5).unwrap();
+        for (split, first, said) in [
+            (
+                Split::HeldOut,
+                5,
+                "a pool of training scenes from number 5 on is there, and held-out scenes from number 5",
+            ),
+            (Split::Training, 0, "and training scenes from number 0 on were asked for"),
+        ] {
+            let error = shards(split, first).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        fs::write(folder.path().join("pool.json"), "{\"version\":1}").unwrap();
+        let error = shards(Split::Training, 5).unwrap_err().to_string();
+        assert!(error.contains("scenes that no pool.json names"), "{error}");
+    }
+
+    #[test]
+    fn the_size_of_its_pictures_is_that_of_the_models_settings() {
+        let model = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/road-works"));
+        let text = fs::read_to_string(model.join("preprocessor_config.json")).unwrap();
+        let settings = geometry::Preprocessor::from_json(&text, None).unwrap();
+        assert_eq!((settings.min_pixels(), settings.max_pixels()), (PIXELS_MIN, PIXELS_MAX));
+        assert_eq!(settings.factor(), CELL);
     }
 
     #[test]

@@ -94,9 +94,10 @@ pub struct ScenesArgs {
     /// Number of the first scene
     #[arg(long, value_name = "K", default_value_t = 0, value_parser = whole::<u64>(0..=1_000_000_000_000))]
     pub first: u64,
-    /// Which scenes: those for examination or those for training, which are never the same
-    #[arg(long, value_enum, default_value_t = SplitArg::HeldOut)]
-    pub split: SplitArg,
+    /// Which scenes: those for examination or those for training, which are never the same; without it, training with
+    /// --pool, else held-out
+    #[arg(long, value_enum)]
+    pub split: Option<SplitArg>,
     /// Size of the pictures
     #[arg(long, value_name = "WxH", default_value = "1080x810", value_parser = scene_size)]
     pub size: (u32, u32),

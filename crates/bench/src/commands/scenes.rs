@@ -4,6 +4,7 @@ use super::unusable;
 use crate::cli::{BorderArg, ScenesArgs, SplitArg};
 use crate::image;
 use crate::session::Failure;
+use crate::workload::EXPECT_BYTES_MAX;
 use ::image::ExtendedColorType;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use measure::Lang;
@@ -11,11 +12,16 @@ use scenes::{Border, Facts, Language, Split, View, describe, draw, expected, poo
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{IsTerminal, Write};
+use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 /// The name of the file by which a server is graded.
 const EXPECT: &str = "expect.jsonl";
+/// Bytes of a picture's two descriptions in it, of a short question, and how many of these a language has, at most; a test
+/// holds them against scenes.
+const DESCRIPTION_BYTES_MAX: u64 = 10_240;
+const QUESTION_BYTES_MAX: u64 = 192;
+const QUESTIONS_MAX: u64 = 24;
 /// What a picture is asked for, in both languages.
 const DESCRIBE: [(Language, &str); 2] = [(Language::Chinese, "请描述图片"), (Language::English, "Describe the image.")];
 
@@ -24,26 +30,23 @@ const DESCRIBE: [(Language, &str); 2] = [(Language::Chinese, "请描述图片"),
 /// # Errors
 /// [`Failure`], when the folder holds scenes already or cannot be written.
 pub fn scenes(args: &ScenesArgs, lang: Lang) -> Result<u8, Failure> {
-    let marker = args.folder.join(if args.pool { "pool.json" } else { EXPECT });
-    if !args.pool && marker.exists() {
-        return Err(unusable(lang.pick(
-            format!(
-                "{}: this folder holds scenes already, and they are not overwritten: give another",
-                args.folder.display()
-            ),
-            format!("{}：该目录已有场景，不会覆盖：请给出另一个目录", args.folder.display()),
-        )));
+    let marker = args.folder.join(if args.pool { pool::HEAD } else { EXPECT });
+    if !args.pool {
+        check_count(args, lang)?;
+        check_new(args, &marker, lang)?;
     }
     let split = match args.split {
-        SplitArg::HeldOut => Split::HeldOut,
-        SplitArg::Training => Split::Training,
+        Some(SplitArg::HeldOut) => Split::HeldOut,
+        Some(SplitArg::Training) => Split::Training,
+        None if args.pool => Split::Training,
+        None => Split::HeldOut,
     };
     let shards = args.count.div_ceil(pool::SHARD);
     let count = if args.pool { shards * pool::SHARD } else { args.count };
     let progress = Progress::new(count, lang);
     let written = if args.pool {
         let drawn = |_| progress.one();
-        pool::write(&args.folder, split, args.first, shards, &mut { drawn }).map_err(|error| not_drawn(&error, lang))
+        pool::write(&args.folder, split, args.first, shards, &mut { drawn }).map_err(|error| no_pool(error, lang))
     } else {
         pictures(args, split, &progress, lang)
     };
@@ -51,6 +54,49 @@ pub fn scenes(args: &ScenesArgs, lang: Lang) -> Result<u8, Failure> {
     written?;
     say(&lang.pick(format!("{count} scenes: {}", marker.display()), format!("{count} 个场景：{}", marker.display())));
     Ok(0)
+}
+
+/// What is written can be read: `--expect` takes files up to a size.
+fn check_count(args: &ScenesArgs, lang: Lang) -> Result<(), Failure> {
+    let questions = QUESTIONS_MAX.min(args.questions.into()) * Language::ALL.len() as u64;
+    let most = EXPECT_BYTES_MAX / (DESCRIPTION_BYTES_MAX + questions * QUESTION_BYTES_MAX);
+    if args.count <= most {
+        return Ok(());
+    }
+    let ScenesArgs { count, questions, .. } = args;
+    Err(unusable(lang.pick(
+        format!(
+            "--count {count}: expect.jsonl would be larger than --expect can read: with --questions {questions} give --count at most {most}, and the others by --first into another folder"
+        ),
+        format!(
+            "--count {count}：expect.jsonl 会超过 --expect 能读取的大小：--questions 为 {questions} 时 --count 至多为 {most}，其余请用 --first 写入另一个目录"
+        ),
+    )))
+}
+
+fn check_new(args: &ScenesArgs, marker: &Path, lang: Lang) -> Result<(), Failure> {
+    if !marker.exists() {
+        return Ok(());
+    }
+    let folder = args.folder.display();
+    Err(unusable(lang.pick(
+        format!("{folder}: this folder holds scenes already, and they are not overwritten: give another"),
+        format!("{folder}：该目录已有场景，不会覆盖：请给出另一个目录"),
+    )))
+}
+
+fn no_pool(error: scenes::Error, lang: Lang) -> Failure {
+    let scenes::Error::OtherPool { path, there, asked } = &error else { return not_drawn(&error, lang) };
+    if lang == Lang::En {
+        return unusable(error.to_string());
+    }
+    let name = |of: &pool::Origin| {
+        let split = if of.split == Split::Training { "训练用场景" } else { "检验用场景" };
+        format!("从第 {} 个起的{split}", of.first)
+    };
+    let there = there.as_ref().map_or_else(|| "没有 pool.json 说明的场景".into(), name);
+    let (path, asked) = (path.display(), name(asked));
+    unusable(format!("{path}：该目录是{there}的训练集，而要求的是{asked}：请给出另一个目录，或与其相同的场景"))
 }
 
 fn pictures(args: &ScenesArgs, split: Split, progress: &Progress, lang: Lang) -> Result<(), Failure> {
@@ -66,7 +112,10 @@ fn pictures(args: &ScenesArgs, split: Split, progress: &Progress, lang: Lang) ->
         },
         grainy: args.grain,
     };
-    let mut expect = Vec::new();
+    // Its own name says that every picture is there.
+    let part = args.folder.join(format!("{EXPECT}.part"));
+    let refuse = |error| cannot_write(&part, &error);
+    let mut expect = fs::File::create(&part).map(BufWriter::new).map_err(refuse)?;
     for number in args.first..args.first + args.count {
         let seed = split.seed(number);
         let facts = Facts::of(seed);
@@ -79,12 +128,11 @@ fn pictures(args: &ScenesArgs, split: Split, progress: &Progress, lang: Lang) ->
         put(&args.folder.join(&name), &png)?;
         put(&args.folder.join(format!("{stem}.json")), &crate::store::pretty(&Truth::of(&name, seed, &facts)))?;
         for line in asked(&name, seed, &facts, args.questions) {
-            // Writing to memory cannot fail.
-            let _ = writeln!(expect, "{line}");
+            writeln!(expect, "{line}").map_err(refuse)?;
         }
         progress.one();
     }
-    put(&args.folder.join(EXPECT), &expect)
+    expect.flush().and_then(|()| fs::rename(&part, args.folder.join(EXPECT))).map_err(refuse)
 }
 
 /// What lies beside a picture.
@@ -158,6 +206,11 @@ fn put(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     fs::write(path, bytes).map_err(|error| cannot_write(path, &error))
 }
 
+/// A call that cannot be meant.
+fn unusable(text: String) -> Failure {
+    Failure { status: 2, text }
+}
+
 fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
     Failure { status: 1, text: format!("{}: {error}", path.display()) }
 }
@@ -177,4 +230,27 @@ fn not_drawn(error: &scenes::Error, lang: Lang) -> Failure {
 fn say(text: &str) {
     // Nobody can be told that stderr is gone.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_picture_are_within_their_bounds() {
+        let mut longest = 0;
+        for number in 0..3000 {
+            let seed = Split::HeldOut.seed(1_000_000_000_000 + number);
+            let lines = asked(&format!("held-out-{number:013}.png"), seed, &Facts::of(seed), 100);
+            let bytes = |line: &Value| line.to_string().len() as u64 + 1;
+            let (described, short): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.get("facts").is_some());
+            let described: u64 = described.into_iter().map(bytes).sum();
+            assert!(described <= DESCRIPTION_BYTES_MAX, "{described}");
+            assert!(short.len() as u64 <= QUESTIONS_MAX * 2, "{}", short.len());
+            assert!(short.into_iter().map(bytes).all(|bytes| bytes <= QUESTION_BYTES_MAX));
+            longest = longest.max(described);
+        }
+        // The bound is not far from what there is.
+        assert!(longest > DESCRIPTION_BYTES_MAX / 2, "{longest}");
+    }
 }

@@ -34,9 +34,38 @@ fn a_folder_of_scenes_holds_pictures_their_truth_and_what_must_be_said() {
 }
 
 #[test]
+fn a_pool_is_of_training_scenes_and_stays_what_it_is() {
+    let home = tempfile::TempDir::new().unwrap();
+    let folder = home.path().join("pool");
+    std::fs::create_dir(&folder).unwrap();
+    let path = folder.to_str().unwrap();
+    let pool = |more: &[&str]| command(&[&["scenes", path, "--pool", "--count", "1"], more].concat());
+    // A shard that nobody knows the scenes of.
+    std::fs::write(folder.join("shard-00000.jsonl"), "").unwrap();
+    let (_, stderr, status) = pool(&[]);
+    assert!(status == 2 && stderr.contains("scenes that no pool.json names"), "{stderr}");
+    // With a head such as the program writes, the shard is taken for whole and nothing is drawn.
+    std::fs::remove_file(folder.join("shard-00000.jsonl")).unwrap();
+    scenes::pool::write(&folder, scenes::Split::Training, 0, 0, &mut |_| ()).unwrap();
+    std::fs::write(folder.join("shard-00000.jsonl"), "").unwrap();
+    let (_, stderr, status) = pool(&[]);
+    assert_eq!(status, 0, "{stderr}");
+    for (more, asked) in [
+        (&["--split", "held-out"][..], "held-out scenes from number 0 on were asked for"),
+        (&["--first", "4096"], "training scenes from number 4096 on were asked for"),
+        (&["--first", "4096", "--lang", "zh"], "从第 4096 个起的训练用场景"),
+    ] {
+        let (_, stderr, status) = pool(more);
+        assert!(status == 2 && stderr.contains(asked) && stderr.lines().count() == 1, "{more:?}: {stderr}");
+    }
+}
+
+#[test]
 fn what_cannot_be_drawn_is_refused_in_a_line() {
     for (words, said) in [
         (&["scenes", "/proc/nowhere"][..], "/proc/nowhere"),
+        (&["scenes", "/proc/nowhere", "--count", "1000000"], "--expect can read"),
+        (&["scenes", "/proc/nowhere", "--count", "30000", "--questions", "100"], "--count at most"),
         (&["scenes", "x", "--size", "10x10"], "sides of 64 to 8192"),
         (&["scenes", "x", "--size", "1080"], "width x height"),
         (&["scenes", "x", "--shift", "3"], "X,Y is expected"),
