@@ -46,7 +46,7 @@ pub fn scenes(args: &ScenesArgs, lang: Lang) -> Result<u8, Failure> {
     let progress = Progress::new(count, lang);
     let written = if args.pool {
         let drawn = |_| progress.one();
-        pool::write(&args.folder, split, args.first, shards, &mut { drawn }).map_err(|error| no_pool(error, lang))
+        pool::write(&args.folder, split, args.first, shards, &mut { drawn }).map_err(|error| not_drawn(&error, lang))
     } else {
         pictures(args, split, &progress, lang)
     };
@@ -83,20 +83,6 @@ fn check_new(args: &ScenesArgs, marker: &Path, lang: Lang) -> Result<(), Failure
         format!("{folder}: this folder holds scenes already, and they are not overwritten: give another"),
         format!("{folder}：该目录已有场景，不会覆盖：请给出另一个目录"),
     )))
-}
-
-fn no_pool(error: scenes::Error, lang: Lang) -> Failure {
-    let scenes::Error::OtherPool { path, there, asked } = &error else { return not_drawn(&error, lang) };
-    if lang == Lang::En {
-        return unusable(error.to_string());
-    }
-    let name = |of: &pool::Origin| {
-        let split = if of.split == Split::Training { "训练用场景" } else { "检验用场景" };
-        format!("从第 {} 个起的{split}", of.first)
-    };
-    let there = there.as_ref().map_or_else(|| "没有 pool.json 说明的场景".into(), name);
-    let (path, asked) = (path.display(), name(asked));
-    unusable(format!("{path}：该目录是{there}的训练集，而要求的是{asked}：请给出另一个目录，或与其相同的场景"))
 }
 
 fn pictures(args: &ScenesArgs, split: Split, progress: &Progress, lang: Lang) -> Result<(), Failure> {
@@ -206,11 +192,6 @@ fn put(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     fs::write(path, bytes).map_err(|error| cannot_write(path, &error))
 }
 
-/// A call that cannot be meant.
-fn unusable(text: String) -> Failure {
-    Failure { status: 2, text }
-}
-
 fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
     Failure { status: 1, text: format!("{}: {error}", path.display()) }
 }
@@ -221,10 +202,23 @@ fn not_drawn(error: &scenes::Error, lang: Lang) -> Failure {
             image::ImageError::BadSceneSize { width: *width, height: *height }.text(lang == Lang::Zh)
         }
         (scenes::Error::Geometry(error), Lang::Zh) => format!("模型的图片尺寸设置无法使用：{error}"),
+        (scenes::Error::OtherPool { path, there, asked }, Lang::Zh) => other_pool(path, there.as_ref(), asked),
         // A path and the system's words.
         (scenes::Error::Write { .. }, _) | (_, Lang::En) => error.to_string(),
     };
-    Failure { status: 1, text }
+    let status = if matches!(error, scenes::Error::OtherPool { .. }) { 2 } else { 1 };
+    Failure { status, text }
+}
+
+/// In Chinese: the folder holds the scenes of another pool.
+fn other_pool(path: &Path, there: Option<&pool::Origin>, asked: &pool::Origin) -> String {
+    let name = |of: &pool::Origin| {
+        let split = if of.split == Split::Training { "训练用场景" } else { "检验用场景" };
+        format!("从第 {} 个起的{split}", of.first)
+    };
+    let there = there.map_or_else(|| "没有 pool.json 说明的场景".into(), name);
+    let (path, asked) = (path.display(), name(asked));
+    format!("{path}：该目录是{there}的训练集，而要求的是{asked}：请给出另一个目录，或与其相同的场景")
 }
 
 fn say(text: &str) {

@@ -5,7 +5,7 @@ use super::text::{BYTES_MAX, Unread, read_text};
 use crate::cli::OUTPUT_LEN;
 use crate::plan::{Plan, PromptSource};
 use crate::tokens::Loaded;
-use crate::words::{Words, as_said, words};
+use crate::words::{Words, words};
 use measure::Lang;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
