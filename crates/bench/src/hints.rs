@@ -174,8 +174,8 @@ fn refused_field(words: &str, plan: &Plan, lang: Lang) -> Option<String> {
     }
     if phrases::too_long(words) {
         return Some(lang.pick(
-            format!("prompt and answer together are too long: lower --output_len ({}), use a smaller image, or start the server with a larger --max-model-len", plan.output_len),
-            format!("输入与输出合计过长：请减小 --output_len（{}）、使用较小的图片，或以更大的 --max-model-len 启动服务端", plan.output_len),
+            format!("prompt and answer together are too long: shorten the prompt, lower --output_len ({}), use a smaller image, or start the server with a larger --max-model-len", plan.output_len),
+            format!("输入与输出合计过长：请缩短提示、减小 --output_len（{}）、使用较小的图片，或以更大的 --max-model-len 启动服务端", plan.output_len),
         ));
     }
     if let Some((field, flag)) = fields.iter().find(|(field, _)| phrases::refuses(words, field)) {

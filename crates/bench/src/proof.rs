@@ -65,12 +65,10 @@ pub fn judge(records: &[RequestRecord], images: u64, expected: Option<u64>) -> I
     let answer = |i: usize| records.get(i).filter(|record| record.outcome == Outcome::Complete);
     let billed = |i: usize| answer(i).and_then(|record| record.usage?.prompt);
     let (with_image, without_image) = (billed(0), billed(2));
-    let (effect, logprob_change) = match (answer(0), answer(1), answer(3)) {
-        (Some(first), Some(again), Some(inverted)) => {
-            (effect(first, again, inverted), largest_change(&first.logprobs, &inverted.logprobs))
-        }
-        _ => (None, None),
-    };
+    let answers = answer(0).zip(answer(1)).zip(answer(3));
+    let effect = answers.and_then(|((first, again), inverted)| effect(first, again, inverted));
+    let words_changed = answers.and_then(|((first, again), inverted)| words_changed(first, again, inverted));
+    let logprob_change = answers.and_then(|((first, _), inverted)| largest_change(&first.logprobs, &inverted.logprobs));
     let verdict = match with_image.zip(without_image) {
         None => ProofVerdict::Unknown,
         Some((with, without)) if with <= without => ProofVerdict::NotSeen,
@@ -86,15 +84,31 @@ pub fn judge(records: &[RequestRecord], images: u64, expected: Option<u64>) -> I
             }
         }
     };
-    ImageProof { verdict, with_image, without_image, expected, images, effect, logprob_change, question: None }
+    ImageProof {
+        verdict,
+        with_image,
+        without_image,
+        expected,
+        images,
+        effect,
+        words_changed,
+        logprob_change,
+        question: None,
+    }
+}
+
+/// Whether the inverted picture changes the words, where asking twice does not.
+fn words_changed(first: &RequestRecord, again: &RequestRecord, inverted: &RequestRecord) -> Option<bool> {
+    let is_steady = first.text_sha256.is_some() && first.text_sha256 == again.text_sha256;
+    is_steady.then(|| first.text_sha256 != inverted.text_sha256)
 }
 
 /// Whether the inverted picture changes more than asking twice does: servers that batch are not exact to the last bit.
 fn effect(first: &RequestRecord, again: &RequestRecord, inverted: &RequestRecord) -> Option<bool> {
     const NOISE_FACTOR: f64 = 10.0;
     const LEAST: f64 = 1e-4;
-    let steady = first.text_sha256.is_some() && first.text_sha256 == again.text_sha256;
-    if steady && first.text_sha256 != inverted.text_sha256 {
+    let words_changed = words_changed(first, again, inverted);
+    if words_changed == Some(true) {
         return Some(true);
     }
     // The noise of a token holds for those after it: from where the two equal answers part, nothing is told apart.
@@ -104,7 +118,7 @@ fn effect(first: &RequestRecord, again: &RequestRecord, inverted: &RequestRecord
             noise = noise.max((first - again).abs());
             (first - inverted).abs() > NOISE_FACTOR * noise + LEAST
         });
-    if changed { Some(true) } else { steady.then_some(false) }
+    if changed { Some(true) } else { words_changed }
 }
 
 /// The largest change from one answer's log probabilities to another's, token by token.
@@ -158,6 +172,18 @@ mod tests {
         check(Some(1143), Some(11), ("b", same), Some(1131), UnexpectedSize);
         check(Some(300), Some(11), ("b", same), None, Seen);
         check(None, Some(11), ("b", same), Some(1131), Unknown);
+    }
+
+    #[test]
+    fn a_change_of_log_probabilities_alone_is_told_from_one_of_words() {
+        let of = |digest: &str, logprobs: &[f64]| {
+            let same = || answer(Some(50), "a", &[-1.0]);
+            judge(&[same(), same(), answer(Some(2), "t", &[]), answer(Some(50), digest, logprobs)], 1, Some(45))
+        };
+        let proof = of("a", &[-1.5]);
+        assert_eq!((proof.effect, proof.words_changed, proof.logprob_change), (Some(true), Some(false), Some(0.5)));
+        let proof = of("b", &[-1.0]);
+        assert_eq!((proof.effect, proof.words_changed, proof.logprob_change), (Some(true), Some(true), Some(0.0)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::plan::{Access, Plan, Schedule};
 use crate::recorder::Recorder;
 use crate::stop::StopSignal;
 use crate::store::{Extras, Store};
-use crate::survey::Asker;
+use crate::survey::{Asker, ServerTimes};
 use crate::usage::Usage;
 use crate::view::View;
 use crate::workload::{Draft, Item, Workload};
@@ -79,6 +79,7 @@ pub fn run(
 ) -> Result<u8, Failure> {
     let mut session = Session::prepare(plan, access, draft, output, stop, lang)?;
     session.print_image_sizes();
+    session.look_at_server_times();
     session.first_requests()?;
     session.ask_for_counts();
     session.warm_up()?;
@@ -117,6 +118,8 @@ struct Session {
     proof: Option<ImageProof>,
     asked: Asked,
     server_times: Vec<ServerTime>,
+    /// Before anything was sent, where the server tells.
+    server_times_at_start: Option<ServerTimes>,
     wall_minus_monotonic_ns: i64,
     usage_before: Usage,
     /// Processor time of the measured rounds.
@@ -184,20 +187,25 @@ impl Session {
         Ok(())
     }
 
+    fn look_at_server_times(&mut self) {
+        let tells = !self.header.server.metric_names.is_empty();
+        self.server_times_at_start = tells.then(|| self.asker.server_times(&self.model, &self.stop)).flatten();
+    }
+
     /// After a stop the rounds go on in name only: each of their requests is recorded as not sent.
     fn measure(&mut self) -> Result<(), Failure> {
         let profiled = self.plan.profile && self.stop.cause().is_none();
         if profiled {
             self.profile("/start_profile");
         }
-        let tells = !self.header.server.metric_names.is_empty() && self.stop.cause().is_none();
-        let before = tells.then(|| self.asker.server_times(&self.model, &self.stop)).flatten();
+        // With what came before the load counted: a server counts some of it after it has answered.
+        let before = self.server_times_now(self.server_times_at_start.as_ref(), self.records.complete());
         let usage = Usage::now();
         let result = (0..self.plan.rounds).try_for_each(|round| self.measured_round(round));
         self.load_cpu_ns = Some(usage.since().cpu_ns());
         if let Some(before) = before {
-            let complete = self.records.complete_measured();
-            self.server_times = self.asker.server_times_since(&before, complete, &self.model, &self.stop);
+            let after = self.server_times_now(Some(&before), self.records.complete_measured());
+            self.server_times = after.map(|after| after.since(&before)).unwrap_or_default();
         }
         if profiled {
             self.profile("/stop_profile");
@@ -205,6 +213,11 @@ impl Session {
         result?;
         self.print_measured_answer();
         Ok(())
+    }
+
+    /// The server's own times once it has counted `requests` since `before`, where it tells any.
+    fn server_times_now(&self, before: Option<&ServerTimes>, requests: u64) -> Option<ServerTimes> {
+        self.asker.settled_server_times(before?, requests, &self.model, &self.stop)
     }
 
     fn measured_round(&mut self, round: u32) -> Result<(), Failure> {

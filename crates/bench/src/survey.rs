@@ -10,7 +10,7 @@ use crate::words::{Words, words};
 use bytes::Bytes;
 use hyper::Method;
 use hyper::header::SERVER;
-use measure::{ClientFacts, Lang, ServerFacts, ServerTime};
+use measure::{ClientFacts, Lang, ServerFacts};
 use serde_json::Value;
 use std::pin::pin;
 use std::sync::Arc;
@@ -149,22 +149,21 @@ impl Asker {
         reply.is_success().then(|| ServerTimes::parse(&String::from_utf8_lossy(&reply.body), model))
     }
 
-    /// The server's own times since `before`. It may count a request a little after it has answered: it is waited for until it
-    /// has counted `requests`, a second at most.
+    /// The server's own times so far. It may count a request a little after it has answered: it is waited for until it has counted
+    /// `requests` since `before`, a second at most.
     #[must_use]
-    pub fn server_times_since(
+    pub fn settled_server_times(
         &self,
         before: &ServerTimes,
         requests: u64,
         model: &str,
         stop: &StopSignal,
-    ) -> Vec<ServerTime> {
+    ) -> Option<ServerTimes> {
         let started = Instant::now();
         loop {
-            let Some(now) = self.server_times(model, stop) else { return Vec::new() };
-            let counted = now.first_tokens().zip(before.first_tokens()).map(|(now, before)| now.saturating_sub(before));
-            if counted.is_none_or(|counted| counted >= requests) || started.elapsed() > COUNT_LIMIT {
-                return now.since(before);
+            let now = self.server_times(model, stop)?;
+            if now.counted_since(before).is_none_or(|counted| counted >= requests) || started.elapsed() > COUNT_LIMIT {
+                return Some(now);
             }
             std::thread::sleep(COUNT_LIMIT / 20);
         }

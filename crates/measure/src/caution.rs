@@ -115,7 +115,7 @@ impl Caution {
             Self::TextTokensUnknown => "the tokens of the prompt's text are unknown (no tokenizer found, and the server has no /tokenize): Total input tokens and Total Token throughput are n/a; give --tokenizer FOLDER".into(),
             Self::TextTokensNotCounted => "text tokens are counted at the end, which this run did not reach: Total input tokens and Total Token throughput are n/a, and so are the tokens of answers that came without usage".into(),
             Self::EmptyEventsLeftOut { events } => format!("{events} empty events were not counted as tokens: with them there would be more token events than tokens billed"),
-            Self::ManyEventsPerRead { share } => format!("{:.0} % of the token events came together with the one before: the server, a proxy or the network batches events, so single ITL values mean little (TPOT holds)", share * 100.0),
+            Self::ManyEventsPerRead { share } => format!("{:.0} % of the token events came together with the one before: the server, a proxy or the network batches events, or the client read late, so single ITL values mean little; read TPOT", share * 100.0),
             Self::ManyTokensPerEvent { mean } => format!("an event brings {mean:.1} tokens on average: ITL (event) is not the time of a token; read TPOT or ITL (token)"),
             Self::Degenerate { requests, head } => format!("degenerate output in {requests} requests (one piece of text over and over, or log probabilities that are no numbers), beginning {head:?}: check dtype and the model's weights before using these figures"),
             Self::UsageBelowText { prompt, text } => format!("the server billed {prompt} prompt tokens, fewer than the {text} of the text alone: its count cannot be right, or the prompt was cut"),
@@ -154,7 +154,7 @@ impl Caution {
             Self::TextTokensUnknown => "提示文本的 token 数未知（没有找到分词器，服务端也没有 /tokenize）：Total input tokens 与 Total Token throughput 为 n/a；请给出 --tokenizer 目录".into(),
             Self::TextTokensNotCounted => "文本 token 在测试结束时统计，而本次运行没有到达结束：Total input tokens 与 Total Token throughput 为 n/a，没有 usage 的回答的 token 数也未知".into(),
             Self::EmptyEventsLeftOut { events } => format!("有 {events} 个空事件未计为 token：否则 token 事件会多于服务端计费的 token 数"),
-            Self::ManyEventsPerRead { share } => format!("{:.0} % 的 token 事件与前一个同时到达：服务端、代理或网络合并了事件，单个 ITL 意义不大（TPOT 仍有效）", share * 100.0),
+            Self::ManyEventsPerRead { share } => format!("{:.0} % 的 token 事件与前一个同时到达：服务端、代理或网络合并了事件，或客户端读取较迟，单个 ITL 意义不大；请看 TPOT", share * 100.0),
             Self::ManyTokensPerEvent { mean } => format!("平均每个事件带来 {mean:.1} 个 token：ITL（按事件）不是单 token 时间；请看 TPOT 或 ITL（按 token）"),
             Self::Degenerate { requests, head } => format!("{requests} 个请求的输出异常（同一片段不断重复，或 logprob 不是数字），开头为 {head:?}：使用这些数字前请检查 dtype 和模型权重"),
             Self::UsageBelowText { prompt, text } => format!("服务端计费 {prompt} 个输入 token，少于文本本身的 {text} 个：计数有误，或提示被截断"),
@@ -189,7 +189,10 @@ impl WarmCache {
             let told = told.unwrap_or_default();
             return format!("warm cache: {told}, though no request was sent twice: they begin alike");
         }
-        let caches = if self.images { "a prefix or image cache" } else { "a prefix cache" };
+        let (what, caches) = match self.images {
+            true => ("pictures", "a prefix or image cache"),
+            false => ("a prompt", "a prefix cache"),
+        };
         let told = told.map(|told| format!(" ({told})")).unwrap_or_default();
         let remedy = match (self.images, self.by_duration) {
             (true, false) => "--cold makes every image different and sends none before",
@@ -200,7 +203,7 @@ impl WarmCache {
             }
         };
         format!(
-            "warm cache: {repeated} of {requests} measured requests repeat one sent before, so {caches} can shorten their TTFT{told}; {remedy}"
+            "warm cache: {repeated} of {requests} measured requests repeat {what} sent before, so {caches} can shorten their TTFT{told}; {remedy}"
         )
     }
 
@@ -210,7 +213,8 @@ impl WarmCache {
         if *repeated == 0 {
             return format!("热缓存：{}，虽然没有请求重复发送：它们的开头相同", told.unwrap_or_default());
         }
-        let caches = if self.images { "前缀缓存或图像缓存" } else { "前缀缓存" };
+        let (what, caches) =
+            if self.images { ("图片", "前缀缓存或图像缓存") } else { ("提示", "前缀缓存") };
         let told = told.map(|told| format!("（{told}）")).unwrap_or_default();
         let remedy = match (self.images, self.by_duration) {
             (true, false) => "--cold 使每张图不同且不预先发送",
@@ -219,7 +223,7 @@ impl WarmCache {
             (false, true) => "--cold、--num-prompts 与 --prompts 或 --synthetic-prompt-tokens 使提示各不相同",
         };
         format!(
-            "热缓存：{requests} 个测量请求中有 {repeated} 个与之前发送的相同，{caches}可能缩短其 TTFT{told}；{remedy}"
+            "热缓存：{requests} 个测量请求中有 {repeated} 个的{what}之前发送过，{caches}可能缩短其 TTFT{told}；{remedy}"
         )
     }
 

@@ -77,8 +77,9 @@ pub const METRICS: &[Metric] = &[
     Metric {
         name: "ttft_net_of_upload_ms",
         title: ("TTFT net of upload", "扣除上传的 TTFT"),
-        // First token event − last request byte handed to the kernel.
-        values: |line| one(ms_between(line.record.body_sent_ns, line.first_token_ns())),
+        // First token event − last request byte handed to the kernel. A client that learns of the latter after the former does
+        // not know.
+        values: |line| one(ms_between(line.record.body_sent_ns, line.first_token_ns()).filter(|net| *net >= 0.0)),
         pooled: false,
     },
     Metric {
@@ -138,5 +139,8 @@ fn ms_between(from_ns: Option<u64>, to_ns: Option<u64>) -> Option<f64> {
 fn tpot_ms(line: &Timeline<'_>) -> Option<f64> {
     let output = line.output_tokens().filter(|output| *output >= 2)?;
     let span = ms_between(line.first_token_ns(), line.last_token_ns())?;
-    (line.tokens.len() >= 2).then(|| span / (output - 1) as f64)
+    // Where one read brought all of them, nothing is known of the time between them.
+    let mut reads = line.record.events.iter().filter(|event| event.kind.is_token()).map(|event| event.user_ns);
+    let several_reads = reads.next() != reads.next_back();
+    (line.tokens.len() >= 2 && several_reads).then(|| span / (output - 1) as f64)
 }

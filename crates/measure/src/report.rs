@@ -152,7 +152,7 @@ fn server_times(out: &mut String, summary: &RunSummary, lang: Lang) {
         (ServerTime::TTFT, "TTFT"),
         (":request_queue_time_seconds", lang.pick("queue", "排队")),
         (":request_prefill_time_seconds", lang.pick("prefill", "prefill")),
-        (":e2e_request_latency_seconds", lang.pick("end to end", "端到端")),
+        (ServerTime::END_TO_END, lang.pick("end to end", "端到端")),
     ];
     let parts: Vec<String> = ends
         .iter()

@@ -171,6 +171,9 @@ pub struct ImageProof {
     /// Whether another picture of the same size changed the answer or its log probabilities.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub effect: Option<bool>,
+    /// Whether it changed the answer's words; absent where equal questions get different ones.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub words_changed: Option<bool>,
     /// By how much at most it changed the log probability of a token that both answers began with; absent where the server
     /// gave none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -212,6 +215,8 @@ pub struct ServerTime {
 impl ServerTime {
     /// How the name of a histogram of first tokens ends (vLLM and SGLang).
     pub const TTFT: &str = ":time_to_first_token_seconds";
+    /// How the name of a histogram of whole answers ends.
+    pub const END_TO_END: &str = ":e2e_request_latency_seconds";
 
     /// The mean in ms.
     #[must_use]

@@ -33,7 +33,8 @@ fn with_negative_numbers(command: clap::Command) -> clap::Command {
 pub fn parse(argv: impl IntoIterator<Item = OsString>, lang: Lang) -> Result<Cli, clap::Error> {
     let command = command(lang);
     let flags = long_flags(&command);
-    let argv = argv.into_iter().map(|word| with_hyphens(word, &flags));
+    let argv = argv.into_iter().map(|word| with_hyphens(word, &flags)).collect();
+    let argv = language_last(argv, &command);
     let matches = command.try_get_matches_from(argv)?;
     Cli::from_arg_matches(&matches)
 }
@@ -41,6 +42,22 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>, lang: Lang) -> Result<Cli
 fn long_flags(command: &clap::Command) -> HashSet<String> {
     let own = command.get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned));
     own.chain(command.get_subcommands().flat_map(long_flags)).collect()
+}
+
+/// `--lang zh report RUN` becomes `report RUN --lang zh`: before a subcommand clap takes it for a run's flag.
+fn language_last(mut argv: Vec<OsString>, command: &clap::Command) -> Vec<OsString> {
+    let words = match argv.get(1).and_then(|word| word.to_str()) {
+        Some("--lang") => 2,
+        Some(word) if word.starts_with("--lang=") => 1,
+        _ => return argv,
+    };
+    let next = argv.get(1 + words).and_then(|word| word.to_str()).and_then(|word| command.find_subcommand(word));
+    // The hidden one passes on all that follows it.
+    if next.is_some_and(|subcommand| !subcommand.is_hide_set()) {
+        let language: Vec<OsString> = argv.drain(1..=words).collect();
+        argv.extend(language);
+    }
+    argv
 }
 
 /// `--a_b=c_d` becomes `--a-b=c_d` when `--a-b` is a flag; everything else stays as it is.
@@ -63,6 +80,18 @@ fn with_hyphens(word: OsString, flags: &HashSet<String>) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_language_may_stand_before_a_subcommand() {
+        let parsed = |words: &str| {
+            let argv = std::iter::once("vlm-benchmark").chain(words.split_whitespace()).map(OsString::from);
+            parse(argv, Lang::Zh).map(|cli| format!("{:?} {:?}", cli.command.is_some(), cli.run.lang))
+        };
+        for words in ["--lang zh report r", "--lang=zh report r", "report r --lang zh"] {
+            assert_eq!(parsed(words).unwrap(), parsed("report r --lang zh").unwrap(), "{words}");
+        }
+        assert!(parsed("--lang report").is_err());
+    }
 
     fn run(words: &str) -> super::super::RunArgs {
         let argv = std::iter::once("vlm-benchmark").chain(words.split_whitespace()).map(OsString::from);

@@ -91,6 +91,7 @@ impl Session {
             proof: None,
             asked: Asked::default(),
             server_times: Vec::new(),
+            server_times_at_start: None,
             wall_minus_monotonic_ns,
             usage_before: Usage::now(),
             load_cpu_ns: None,

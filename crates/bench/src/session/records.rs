@@ -9,7 +9,7 @@ pub(super) struct Records {
     held: Vec<RequestRecord>,
     /// The run's log, to read back what is no longer held. `None`: everything is held.
     log: Option<LogReader>,
-    any_complete: bool,
+    complete: u64,
     /// Requests of the warm-up and of the measured rounds so far.
     warmup: u64,
     measured: u64,
@@ -19,12 +19,12 @@ pub(super) struct Records {
 impl Records {
     /// With a log that keeps every event of a record, records of the load are let go once they lie there.
     pub(super) fn new(log: Option<LogReader>) -> Self {
-        Self { held: Vec::new(), log, any_complete: false, warmup: 0, measured: 0, complete_measured: 0 }
+        Self { held: Vec::new(), log, complete: 0, warmup: 0, measured: 0, complete_measured: 0 }
     }
 
     pub(super) fn push(&mut self, record: RequestRecord) {
         let is_complete = record.outcome == Outcome::Complete;
-        self.any_complete |= is_complete;
+        self.complete += u64::from(is_complete);
         self.warmup += u64::from(record.phase == Phase::Warmup);
         self.measured += u64::from(record.phase == Phase::Measured);
         self.complete_measured += u64::from(is_complete && record.phase == Phase::Measured);
@@ -33,7 +33,7 @@ impl Records {
 
     /// Whether any request so far has been answered in full.
     pub(super) fn any_complete(&self) -> bool {
-        self.any_complete
+        self.complete > 0
     }
 
     /// Where the next round of this phase goes on in its list of requests: after all that there have been.
@@ -44,6 +44,11 @@ impl Records {
             Phase::Accuracy | Phase::Preliminary | Phase::Proof => 0,
         };
         before as usize
+    }
+
+    /// How many requests so far have been answered in full.
+    pub(super) fn complete(&self) -> u64 {
+        self.complete
     }
 
     /// How many of the load have been answered in full.

@@ -33,10 +33,16 @@ impl ServerTimes {
         Self(whole.collect())
     }
 
-    /// How many requests the server has counted a first token of, where it counts them.
+    /// How many requests the server has counted since, where it counts them: by the histogram that lags, of that of first tokens
+    /// and that of whole answers.
     #[must_use]
-    pub fn first_tokens(&self) -> Option<u64> {
-        self.0.iter().find(|(name, _)| name.ends_with(ServerTime::TTFT)).map(|(_, (_, count))| *count as u64)
+    pub fn counted_since(&self, before: &Self) -> Option<u64> {
+        let grown = |end: &str| {
+            let (name, (_, count)) = self.0.iter().find(|(name, _)| name.ends_with(end))?;
+            let (_, count_before) = before.0.get(name).copied().unwrap_or_default();
+            Some((count - count_before).max(0.0) as u64)
+        };
+        [ServerTime::TTFT, ServerTime::END_TO_END].into_iter().filter_map(grown).min()
     }
 
     /// What has come to each since: how many, and their mean. Histograms that have not moved are left out, and those that
@@ -101,7 +107,15 @@ restarted_seconds_count 7
         let times = after.since(&before);
         let seen: Vec<(&str, u64, u64)> = times.iter().map(|time| (time.name.as_str(), time.n, time.mean_ns)).collect();
         assert_eq!(seen, [("new_seconds", 2, 1_500_000_000), ("vllm:time_to_first_token_seconds", 3, 300_000_000)]);
-        assert_eq!((before.first_tokens(), after.first_tokens()), (Some(3), Some(6)));
+        assert_eq!(after.counted_since(&before), Some(3));
+        // Whole answers are counted later than first tokens.
+        let answers = |count: u64| {
+            let page =
+                format!("vllm:e2e_request_latency_seconds_sum 1\nvllm:e2e_request_latency_seconds_count {count}\n");
+            ServerTimes::parse(&(BEFORE.to_owned() + &page), "m")
+        };
+        assert_eq!(answers(9).counted_since(&ServerTimes::parse("", "m")), Some(3));
+        assert_eq!(answers(9).counted_since(&answers(8)), Some(0));
     }
 
     #[test]
@@ -110,7 +124,8 @@ restarted_seconds_count 7
             ["", "<html>", "x{", "a_seconds_sum", "a_seconds_sum NaN\na_seconds_count 1", "}{ 1", "a_seconds_sum{ 1"]
         {
             let times = ServerTimes::parse(page, "m");
-            assert_eq!((times.since(&ServerTimes::default()), times.first_tokens()), (Vec::new(), None), "{page}");
+            let nothing = ServerTimes::default();
+            assert_eq!((times.since(&nothing), times.counted_since(&nothing)), (Vec::new(), None), "{page}");
         }
     }
 }

@@ -183,7 +183,8 @@ fn the_files_of_a_failing_run_fit_their_schemas() {
     none.reply = http(503);
     let run = text_run(none, "--batch_size 2").0.expect(1);
     let json = check_files(&run, true);
-    assert_eq!((&json["counts"]["complete"], &json["duration_s"]), (&0.into(), &Value::Null));
+    // The run lasted until the last one failed.
+    assert!(json["counts"]["complete"] == 0 && json["duration_s"].as_f64() > Some(0.0), "{json}");
     assert!(!run.has_caution("warm_cache"), "nothing was measured: {}", run.stderr);
     // The first request already fails: the run ends, and what there is of it is in order.
     let mut refused = stream(|_| ());

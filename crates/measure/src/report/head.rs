@@ -96,13 +96,27 @@ fn proof(proof: &ImageProof, lang: Lang) -> Vec<String> {
         ),
         None => lang.pick(format!("{tokens} expected"), format!("按预处理设置应为 {tokens}")),
     });
-    let effect = proof.effect.map(|effect| match (effect, &proof.question) {
-        (true, None) => lang.pick("another picture changes the answer".to_owned(), "换一张图答案会变".to_owned()),
-        (true, Some(question)) => lang.pick(
-            format!("another picture changes the answer to “{question}” (to the prompt it does not)"),
-            format!("换一张图，对“{question}”的答案会变（对本次提示词的答案不变）"),
-        ),
-        (false, _) => lang.pick("another picture changes nothing".to_owned(), "换一张图没有变化".to_owned()),
-    });
+    let effect = proof.effect.map(|effect| words_of_effect(proof, effect, lang));
     [verdict.to_owned()].into_iter().chain(billed).chain(expected).chain(effect).collect()
+}
+
+/// Which change another picture made: of the words, or of log probabilities alone.
+fn words_of_effect(proof: &ImageProof, effect: bool, lang: Lang) -> String {
+    if !effect {
+        return lang.pick("another picture changes nothing", "换一张图没有变化").to_owned();
+    }
+    let what = match (proof.words_changed, proof.logprob_change) {
+        (Some(false), Some(change)) => lang.pick(
+            format!("another picture leaves the words and changes log probabilities by up to {change:.4}"),
+            format!("换一张图，文字不变，logprob 最多变化 {change:.4}"),
+        ),
+        _ => lang.pick("another picture changes the answer".to_owned(), "换一张图答案会变".to_owned()),
+    };
+    match &proof.question {
+        None => what,
+        Some(question) => lang.pick(
+            format!("{what}, asked “{question}” (the prompt has one answer for both)"),
+            format!("{what}（提问“{question}”；对本次提示词两张图的答案相同）"),
+        ),
+    }
 }

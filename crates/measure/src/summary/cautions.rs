@@ -115,7 +115,11 @@ fn image_tokens(log: &RunLog, record: &RequestRecord, billed_beyond_text: u64) -
 /// One caution on caches, or none: where nothing was measured, where `--cold` made every request different, and where
 /// the server itself says of requests without images that nothing came from its cache.
 fn warm_cache(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>]) -> Option<Caution> {
-    let key = |record: &RequestRecord| (record.prompt, record.images.clone());
+    // A cache of pictures answers whatever is asked of them.
+    let key = |record: &RequestRecord| match record.images.is_empty() {
+        true => (Some(record.prompt), Vec::new()),
+        false => (None, record.images.clone()),
+    };
     let sent = |record: &&RequestRecord| record.sent_ns.is_some();
     let is_before =
         |record: &&RequestRecord| matches!(record.phase, Phase::Accuracy | Phase::Preliminary | Phase::Warmup);

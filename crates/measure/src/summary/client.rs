@@ -214,6 +214,13 @@ impl ClientVerdict {
                 )
                 .to_owned(),
         };
+        let gaps_us = self.event_bound_us.filter(|us| *us > GOOD_US_MAX.max(self.ttft_bound_us.unwrap_or_default()));
+        if let Some(us) = gaps_us.map(bound) {
+            text.push_str(&lang.pick(
+                format!("; single times between tokens good to ±{us} only, as events shared reads"),
+                format!("；单个 token 间隔误差可达 ±{us}，因为多个事件在同一次读取中到达"),
+            ));
+        }
         if let (true, Some(max)) = (self.core_shared, self.read_lag_us_max) {
             let taken = self.involuntary_switches.unwrap_or_default();
             text.push_str(&lang.pick(
@@ -236,8 +243,8 @@ impl ClientVerdict {
             }
             Some(BoundBy::ReadLag) => lang.pick("reads came late", "读取较迟").into(),
             Some(BoundBy::SharedRead) | None => lang.pick(
-                "first tokens shared a read with later events, as fast servers and proxies that batch events make them",
-                "首个 token 与之后的事件在同一次读取中到达，服务端很快或代理合并事件时如此",
+                "first tokens shared a read with later events: a fast server, a proxy that batches events, or a client that read late",
+                "首个 token 与之后的事件在同一次读取中到达：服务端很快、代理合并事件，或客户端读取较迟",
             ).into(),
         }
     }

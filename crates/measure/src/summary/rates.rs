@@ -2,7 +2,7 @@
 
 use super::{SloLimit, Totals};
 use crate::metric::METRICS;
-use crate::record::RequestRecord;
+use crate::record::{Outcome, RequestRecord};
 use crate::runlog::RunLog;
 use crate::timeline::Timeline;
 use serde::{Deserialize, Serialize};
@@ -46,13 +46,15 @@ pub(super) fn duration_s(all: &[Timeline<'_>]) -> Option<f64> {
     (!spans.is_empty()).then(|| spans.values().map(|(from, to)| to.saturating_sub(*from) as f64 / 1e9).sum())
 }
 
-/// For each round that has both: its first send and its last event.
+/// For each round that has both: its first send, and its last event or the end of a request that failed, whichever is later.
 fn round_spans(all: &[Timeline<'_>]) -> BTreeMap<u32, (u64, u64)> {
     let mut spans: BTreeMap<u32, (Option<u64>, Option<u64>)> = BTreeMap::new();
     for line in all {
         let span = spans.entry(line.record.round).or_default();
         span.0 = [span.0, line.record.sent_ns].into_iter().flatten().min();
-        span.1 = [span.1, line.last_event_ns].into_iter().flatten().max();
+        // A request that failed has been waited for until it failed.
+        let failed_ns = line.record.ended_ns.filter(|_| line.record.outcome != Outcome::Complete);
+        span.1 = [span.1, line.last_event_ns, failed_ns].into_iter().flatten().max();
     }
     spans.into_iter().filter_map(|(round, (from, to))| Some((round, (from?, to?)))).collect()
 }

@@ -137,6 +137,7 @@ fn what_a_proof_says() {
             expected: Some(1131),
             images: 1,
             effect: None,
+            words_changed: None,
             logprob_change: (with_image == Some(1145)).then_some(0.0),
             question: None,
         });
@@ -170,6 +171,7 @@ fn why_a_proof_came_to_no_verdict() {
             expected: None,
             images: 1,
             effect: None,
+            words_changed: None,
             logprob_change: None,
             question: None,
         });

@@ -143,3 +143,37 @@ fn what_the_records_do_not_tell_is_not_claimed() {
     }
     assert_eq!(verdict(&log(vec![]), &Summarise::default()).state, ClientState::Unknown);
 }
+
+#[test]
+fn what_one_read_brought_has_no_time_per_token() {
+    let mut log = log(vec![seen(5, 0, "t100 t100 t100 d100"), seen(5, 0, "t100 t100 t120 d121")]);
+    log.records[1].index = 1;
+    let summary = RunSummary::of(&log, &Summarise::default());
+    let tpot = summary.metric("tpot_ms").unwrap();
+    assert_eq!((tpot.n, tpot.undefined, tpot.mean.value), (1, 1, 10.0));
+}
+
+#[test]
+fn a_first_token_before_the_end_of_the_upload_is_known_leaves_the_rest_unknown() {
+    let mut early = seen(5, 0, PLAIN);
+    early.body_sent_ns = Some(101 * MS);
+    let summary = RunSummary::of(&log(vec![early]), &Summarise::default());
+    assert!(summary.metric("ttft_net_of_upload_ms").is_none_or(|metric| metric.n == 0));
+}
+
+#[test]
+fn a_server_that_is_gone_makes_no_run_shorter() {
+    let mut gone = RequestRecord::planned(1, measure::Phase::Measured);
+    gone.outcome = measure::Outcome::ConnectFailed { message: "refused".into() };
+    gone.ended_ns = Some(3_000 * MS);
+    let summary = RunSummary::of(&log(vec![seen(5, 0, PLAIN), gone]), &Summarise::default());
+    // One complete request in 3 s, not in the 141 ms until its last event.
+    assert_eq!((summary.duration_s, summary.throughput.requests_per_s), (Some(3.0), Some(1.0 / 3.0)));
+}
+
+#[test]
+fn gaps_that_shared_reads_leave_open_are_said_beside_a_good_ttft() {
+    let client = verdict(&log(vec![seen(5, 0, "r99 t100 t140 t140 d141")]), &Summarise::default());
+    assert_eq!((client.state, client.ttft_bound_us), (ClientState::Good, Some(15.0)));
+    assert!(client.text(Lang::En).contains("single times between tokens good to ±"), "{}", client.text(Lang::En));
+}

@@ -113,6 +113,7 @@ fn rich_footer() -> Footer {
             expected: Some(1131),
             images: 1,
             effect: Some(true),
+            words_changed: Some(false),
             logprob_change: Some(0.5),
             question: Some("Describe the image.".into()),
         }),
