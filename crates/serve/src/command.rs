@@ -61,6 +61,9 @@ fn serve(args: &Args, script: Option<Script>) -> Result<(), ServeError> {
     raise_open_files();
     let is_scripted = script.is_some();
     let running = heed_signals(is_scripted)?;
+    if args.end_with_stdin {
+        end_with_stdin(Arc::clone(&running))?;
+    }
     let tls = tls(args)?;
     // Before weights are loaded, which takes minutes.
     let bound = Bound::to(&args.host, args.port)?;
@@ -89,9 +92,6 @@ fn serve(args: &Args, script: Option<Script>) -> Result<(), ServeError> {
     let _ = running.set(handle.clone());
     say(&words);
     say(&format!("listening on {scheme}://{}", listening.address()?));
-    if args.end_with_stdin {
-        end_with_stdin(handle.clone())?;
-    }
     listening.serve()?;
     write_truth(args, &handle)
 }
@@ -123,12 +123,18 @@ fn heed_signals(is_scripted: bool) -> Result<Arc<OnceLock<StopHandle>>, ServeErr
     Ok(running)
 }
 
-/// Ends the server at the end of its standard input.
-fn end_with_stdin(server: StopHandle) -> Result<(), ServeError> {
+/// Ends what is in the cell at the end of the standard input; before it runs, the process.
+fn end_with_stdin(running: Arc<OnceLock<StopHandle>>) -> Result<(), ServeError> {
     std::thread::Builder::new().name("stdin".into()).spawn(move || {
         // An input that cannot be read is at its end.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        server.stop();
+        match running.get() {
+            Some(server) => server.stop(),
+            None => {
+                say("ending: standard input ended before anything was served");
+                std::process::exit(0);
+            }
+        }
     })?;
     Ok(())
 }

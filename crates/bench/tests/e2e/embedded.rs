@@ -4,6 +4,7 @@ use crate::rig::{Client, wait_until};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Child;
 
 fn example(name: &str) -> String {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples")).join(name).display().to_string()
@@ -114,8 +115,8 @@ fn what_it_cannot_be_given_is_said_before_anything_is_started() {
     }
 }
 
-#[test]
-fn a_signal_is_heard_while_the_model_loads() {
+/// The small model with weights that nobody writes: its server loads for ever.
+fn endless_model() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let model = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/road-works"));
     for file in std::fs::read_dir(model).unwrap() {
@@ -124,17 +125,37 @@ fn a_signal_is_heard_while_the_model_loads() {
             std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
         }
     }
-    // Nobody writes into it: the server waits for ever.
     nix::unistd::mkfifo(&folder.path().join("model.safetensors"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    folder
+}
+
+/// Starts a client with that model, and waits until it has a server: the server's process id.
+fn start_with(model: &tempfile::TempDir) -> (Child, u32) {
+    let mut client = Client::new("--embedded --no-image --embedded-model").arg(&model.path().display().to_string());
+    let child = client.spawn();
+    let id = child.id();
+    let children = || std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    wait_until(|| !children().is_empty());
+    (child, children().trim().parse().unwrap())
+}
+
+#[test]
+fn a_signal_is_heard_while_the_model_loads() {
+    let model = endless_model();
     for (signal, status) in [(nix::sys::signal::Signal::SIGINT, 130), (nix::sys::signal::Signal::SIGTERM, 143)] {
-        let mut client =
-            Client::new("--embedded --no-image --embedded-model").arg(&folder.path().display().to_string());
-        let mut child = client.spawn();
         // The client listens for signals before it starts its server.
-        let id = child.id();
-        let children = format!("/proc/{id}/task/{id}/children");
-        wait_until(|| std::fs::read_to_string(&children).is_ok_and(|children| !children.is_empty()));
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id.cast_signed()), signal).unwrap();
+        let (mut child, _) = start_with(&model);
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id().cast_signed()), signal).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(status));
     }
+}
+
+#[test]
+fn a_server_that_loads_is_gone_too_when_the_client_is_killed() {
+    let model = endless_model();
+    let (mut child, server) = start_with(&model);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // Of a process that has ended and that nobody has waited for the command line is empty.
+    wait_until(|| std::fs::read(format!("/proc/{server}/cmdline")).unwrap_or_default().is_empty());
 }

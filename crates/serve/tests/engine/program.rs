@@ -70,10 +70,20 @@ fn command(words: &[&str]) -> Command {
     command
 }
 
-/// What it says and its exit status. One that is not refused ends at once too, with status 0.
+/// What it says and its exit status. One that is not refused ends as soon as it listens, with status 0.
 fn refused(words: &[&str]) -> (String, Option<i32>) {
-    let output = command(words).arg("--end-with-stdin").stdin(Stdio::null()).output().unwrap();
-    (String::from_utf8(output.stderr).unwrap(), output.status.code())
+    let mut child = command(words).arg("--end-with-stdin").stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take();
+    let mut said = String::new();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap) {
+        if line.starts_with("listening") {
+            stdin = None;
+        }
+        said += &format!("{line}\n");
+    }
+    let status = child.wait().unwrap().code();
+    drop(stdin);
+    (said, status)
 }
 
 #[test]
