@@ -236,7 +236,12 @@ mod tests {
         let pixels = |json: &str| args_of(&["--mm-processor-kwargs", json]).engine.pixel_limits().ok();
         assert_eq!(pixels(r#"{"min_pixels": 3136, "max_pixels": 501760}"#), Some((Some(3136), Some(501_760))));
         assert_eq!(pixels(r#"{"size": {"longest_edge": 7}}"#), Some((None, Some(7))));
-        assert_eq!((pixels(r#"{"fps": 2}"#), pixels("5"), pixels(r#"{"size": 5}"#)), (None, None, None));
+        assert_eq!((pixels("5"), pixels(r#"{"size": 5}"#), pixels(r#"{"size": {"fps": 2}}"#)), (None, None, None));
+        assert_eq!((pixels(r#"{"max_pixels": "7"}"#), pixels(r#"{"min_pixels": -1, "fps": 2}"#)), (None, None));
+        // What vLLM's processor does not know it drops.
+        let more = r#"{"fps": 2, "max_pixels": 7, "do_resize": true}"#;
+        assert_eq!(pixels(more), Some((None, Some(7))));
+        assert_eq!(args_of(&["--mm-processor-kwargs", more]).engine.unknown_processor_kwargs(), ["fps", "do_resize"]);
         let images = |given: &str| args_of(&["--limit-mm-per-prompt", given]).engine.images_max().ok();
         assert_eq!((images(r#"{"image": 2}"#), images("image=3"), images("x")), (Some(2), Some(3), None));
         assert_eq!(args("m").engine.images_max().ok(), Some(999));

@@ -33,6 +33,10 @@ pub(crate) fn backend(args: &Args, say: impl Fn(&str)) -> Result<EngineBackend, 
     let files = TextFiles::read(&folder, flags.tokenizer.as_deref())?;
     let text = TextSide::new(&files, template.as_deref(), flags.content_format(), flags.generation_config == "auto")?;
     let image_rules = image_rules(&folder, flags)?;
+    let unknown = flags.unknown_processor_kwargs();
+    if !unknown.is_empty() {
+        say(&format!("--mm-processor-kwargs: without effect here, and ignored: {}", unknown.join(", ")));
+    }
     let config = ModelConfig::load(&folder)?;
     fits(&text, &config, flags.tokenizer.as_deref().unwrap_or(&folder))?;
     let dtype = dtype(flags, &config);

@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 use crate::engine_backend::RemoteRules;
 use crate::error::ServeError;
 
+/// What `--mm-processor-kwargs` may name with an effect.
+const PROCESSOR_KWARGS: [&str; 5] = ["min_pixels", "max_pixels", "shortest_edge", "longest_edge", "size"];
+
 /// The engine's flags.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model", group = clap::ArgGroup::new("remote_media").multiple(true))]
@@ -194,7 +197,7 @@ impl EngineArgs {
     /// Least and greatest number of pixels of a picture.
     ///
     /// # Errors
-    /// [`ServeError::Flag`] if the flag is no such JSON object, or names anything else.
+    /// [`ServeError::Flag`] if the flag is no such JSON object.
     pub fn pixel_limits(&self) -> Result<(Option<u64>, Option<u64>), ServeError> {
         let Some(given) = &self.mm_processor_kwargs else { return Ok((None, None)) };
         let refused = || {
@@ -204,7 +207,8 @@ impl EngineArgs {
         let object: Map<String, Value> = serde_json::from_str(given).map_err(|_| refused())?;
         let (mut least, mut most) = (None, None);
         let nested = object.get("size").map(|size| size.as_object().ok_or_else(refused)).transpose()?;
-        for (name, value) in object.iter().filter(|(name, _)| *name != "size").chain(nested.into_iter().flatten()) {
+        let flat = object.iter().filter(|(name, _)| PROCESSOR_KWARGS.contains(&name.as_str()) && *name != "size");
+        for (name, value) in flat.chain(nested.into_iter().flatten()) {
             let limit = match name.as_str() {
                 "min_pixels" | "shortest_edge" => &mut least,
                 "max_pixels" | "longest_edge" => &mut most,
@@ -213,6 +217,15 @@ impl EngineArgs {
             *limit = Some(value.as_u64().ok_or_else(refused)?);
         }
         Ok((least, most))
+    }
+
+    /// What `--mm-processor-kwargs` names besides. As in vLLM it is dropped, and that is said.
+    #[must_use]
+    pub fn unknown_processor_kwargs(&self) -> Vec<String> {
+        let given = self.mm_processor_kwargs.as_deref().unwrap_or_default();
+        // What is no object is refused where the limits are read.
+        let object: Map<String, Value> = serde_json::from_str(given).unwrap_or_default();
+        object.into_iter().map(|(name, _)| name).filter(|name| !PROCESSOR_KWARGS.contains(&name.as_str())).collect()
     }
 }
 

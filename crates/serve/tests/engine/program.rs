@@ -279,6 +279,15 @@ fn a_signal_before_it_serves() {
     }
 }
 
+#[test]
+fn settings_of_pictures_that_mean_nothing_here_are_named() {
+    let folder = Folder::new("settings");
+    let given = r#"{"fps": 2, "max_pixels": 501760}"#;
+    let server = Running::start(&["--model", folder.path(), "--port", "0", "--mm-processor-kwargs", given]);
+    let line = "--mm-processor-kwargs: without effect here, and ignored: fps";
+    assert!(server.said.iter().any(|said| said == line), "{:?}", server.said);
+}
+
 /// A tokenizer that makes tokens the model does not have would let every request fail.
 #[test]
 fn the_tokenizer_of_another_model() {
