@@ -29,7 +29,7 @@ use worker::Worker;
 pub struct EngineConfig {
     /// Limits of the scheduler.
     pub scheduler: SchedulerConfig,
-    /// Most requests that wait, wherever they do (`--max-num-queued-reqs`).
+    /// Most requests that wait: from [`EngineHandle::place`] until they run (`--max-num-queued-reqs`).
     pub queue_max: usize,
     /// What the draws of requests without a seed of their own are made from (`--seed`).
     pub seed: u64,
@@ -84,6 +84,12 @@ struct Shared {
     queue_max: usize,
 }
 
+/// A place among the requests that wait, for one that is not ready yet. It is free again when this is dropped.
+#[derive(Debug)]
+pub struct Place {
+    shared: Arc<Shared>,
+}
+
 /// A request with who waits for its events.
 struct Submission {
     request: EngineRequest,
@@ -95,6 +101,8 @@ struct Submission {
 #[derive(Default)]
 struct Inbox {
     submissions: Vec<Submission>,
+    /// Places of requests that are not ready yet.
+    places: usize,
     /// Requests that were taken out and do not run yet.
     waiting_inside: usize,
     /// The engine has ended or is about to: what is there is given up.
@@ -140,27 +148,32 @@ impl Drop for Engine {
 }
 
 impl EngineHandle {
-    /// Hands a request over. From now on its sink is told everything, from the engine's thread; a refusal at once
-    /// ([`RefusalKind::QueueFull`], [`RefusalKind::Ending`]).
-    pub fn submit(&self, request: EngineRequest, mut sink: Box<dyn EventSink>) {
+    /// A place for a request that is to be made ready.
+    ///
+    /// # Errors
+    /// [`RefusalKind::QueueFull`], [`RefusalKind::Ending`].
+    pub fn place(&self) -> Result<Place, Refusal> {
         let mut inbox = locked(&self.shared.inbox);
-        let waiting = inbox.submissions.len() + inbox.waiting_inside;
-        let refusal = match inbox.is_closed {
-            false if waiting < self.shared.queue_max => {
-                inbox.submissions.push(Submission { request, sink, handed_over: Instant::now() });
-                drop(inbox);
-                self.shared.wake.notify_all();
-                return;
-            }
-            false => {
-                locked(&self.shared.stats).refused_queue_full += 1;
-                let words = format!("{waiting} requests are waiting already; try again later");
-                Refusal::new(RefusalKind::QueueFull, words)
-            }
-            true => Refusal::new(RefusalKind::Ending, "the server is ending; send the request to another one"),
-        };
-        drop(inbox);
-        sink.event(EngineEvent::Refused(refusal));
+        if inbox.is_closed {
+            return Err(ending());
+        }
+        let waiting = inbox.places + inbox.submissions.len() + inbox.waiting_inside;
+        if waiting >= self.shared.queue_max {
+            locked(&self.shared.stats).refused_queue_full += 1;
+            let requests = if waiting == 1 { "request is" } else { "requests are" };
+            let words = format!("{waiting} {requests} waiting already; try again later");
+            return Err(Refusal::new(RefusalKind::QueueFull, words));
+        }
+        inbox.places += 1;
+        Ok(Place { shared: Arc::clone(&self.shared) })
+    }
+
+    /// Hands a request over that is ready already: as [`Place::submit`], with the refusals of [`EngineHandle::place`].
+    pub fn submit(&self, request: EngineRequest, mut sink: Box<dyn EventSink>) {
+        match self.place() {
+            Ok(place) => place.submit(request, sink),
+            Err(refusal) => sink.event(EngineEvent::Refused(refusal)),
+        }
     }
 
     /// Whether the engine takes requests.
@@ -180,13 +193,39 @@ impl EngineHandle {
     }
 }
 
+impl Place {
+    /// Hands the request over. From now on its sink is told everything, from the engine's thread; a refusal at once
+    /// ([`RefusalKind::Ending`]).
+    pub fn submit(self, request: EngineRequest, mut sink: Box<dyn EventSink>) {
+        let mut inbox = locked(&self.shared.inbox);
+        if inbox.is_closed {
+            drop(inbox);
+            return sink.event(EngineEvent::Refused(ending()));
+        }
+        inbox.submissions.push(Submission { request, sink, handed_over: Instant::now() });
+        drop(inbox);
+        self.shared.wake.notify_all();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        locked(&self.shared.inbox).places -= 1;
+    }
+}
+
 impl std::fmt::Debug for Inbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Inbox")
             .field("submissions", &self.submissions.len())
+            .field("places", &self.places)
             .field("is_closed", &self.is_closed)
             .finish()
     }
+}
+
+fn ending() -> Refusal {
+    Refusal::new(RefusalKind::Ending, "the server is ending; send the request to another one")
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -40,7 +40,7 @@ use task::Task;
 const THREADS_MAX: usize = 4;
 /// Threads for requests whose pictures have to be fetched: nobody else waits for other servers.
 const FETCHING_THREADS: usize = 8;
-/// Most requests that wait for such a thread.
+/// Most requests that wait for such a thread, of all that may wait.
 const FETCHING_QUEUE_MAX: usize = 256;
 
 /// A connection on which no request comes is closed after so long, ms. vLLM's server keeps it: clients connect ahead.
@@ -82,41 +82,42 @@ impl EngineBackend {
             defaults,
             media: Media::new(parts.image_rules, options.local_media.as_deref(), options.remote_media.clone()),
             engine: engine.handle(),
-            words: Arc::new(told::words()?),
+            words: Arc::new(told::Words::start()?),
             images_max: options.images_max,
             encoder_tokens: scheduler.encoder_tokens,
             block_tokens: scheduler.block_tokens,
             prefix_caching: scheduler.prefix_caching,
         });
-        let pool = Self::pool(&served, options.remote_media.is_some(), options.engine.queue_max)?;
+        let pool = Self::pool(&served, options.remote_media.is_some())?;
         let (api_key, idle_close_ms) = (options.api_key.clone(), options.idle_close_ms);
         Ok(Self { pool, served, _engine: engine, api_key, idle_close_ms })
     }
 
     /// The threads that prepare requests, and behind them those that may wait for other servers.
-    fn pool(served: &Arc<Served>, fetches: bool, queue_max: usize) -> Result<Pool<Task>, ServeError> {
+    fn pool(served: &Arc<Served>, fetches: bool) -> Result<Pool<Task>, ServeError> {
         let fetching = match fetches {
             false => None,
             true => {
                 let served = Arc::clone(served);
-                let work = move |task: Task| drop(task.answer(&served, true));
+                let work = move |task: Task| {
+                    drop(task.answer(&served, true));
+                    None
+                };
                 Some(Pool::new("fetch", FETCHING_THREADS, FETCHING_QUEUE_MAX, work)?)
             }
         };
         let served = Arc::clone(served);
         let work = move |task: Task| {
-            if let (Some(task), Some(fetching)) = (task.answer(&served, false), &fetching) {
-                hand_on(fetching, task, "too many requests wait for their pictures; try again later");
+            if let (Some(task), Some(fetching)) = (task.answer(&served, false), &fetching)
+                && let Err(task) = fetching.submit(task)
+            {
+                task.refuse(&ApiError::busy("too many requests wait for their pictures; try again later"));
             }
+            None
         };
         let threads = available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-        Ok(Pool::new("prepare", threads, queue_max, work)?)
-    }
-}
-
-fn hand_on(pool: &Pool<Task>, task: Task, words: &str) {
-    if let Err(task) = pool.submit(task) {
-        task.refuse(&ApiError::busy(words));
+        // Each task has a place among the requests that wait, and those have a bound.
+        Ok(Pool::new("prepare", threads, usize::MAX, work)?)
     }
 }
 
@@ -163,10 +164,11 @@ impl Backend for EngineBackend {
                 let status = if self.served.engine.is_open() { 200 } else { 503 };
                 out.whole(Whole { status, content_type: "text/plain", ..Whole::default() });
             }
-            _ => {
-                let task = Task::new(call, out);
-                hand_on(&self.pool, task, "too many requests are waiting to be read; try again later");
-            }
+            _ => match self.served.engine.place() {
+                // No bound of its own could refuse it.
+                Ok(place) => drop(self.pool.submit(Task::new(call, out, place))),
+                Err(refusal) => out.refuse(&out::refused(&refusal)),
+            },
         }
     }
 }

@@ -160,6 +160,24 @@ fn a_full_queue_refuses() {
 }
 
 #[test]
+fn a_request_that_is_made_ready_waits_like_any_other() {
+    let mut limits = config();
+    limits.queue_max = 2;
+    let rig = Rig::answering(limits);
+    let (first, second) = (rig.handle().place().unwrap(), rig.handle().place().unwrap());
+    // Whoever comes now is refused, ready or not; who has a place keeps it.
+    assert_eq!(rig.handle().place().unwrap_err().kind, RefusalKind::QueueFull);
+    assert_eq!(rig.ask(request(&[1], 1)).refusal().kind, RefusalKind::QueueFull);
+    assert_eq!((rig.handle().stats().refused_queue_full, rig.handle().stats().scheduler.waiting), (2, 0));
+    drop(first);
+    assert_eq!(rig.ask(request(&[1], 1)).all().len(), 1);
+    let (sender, waiting) = channel();
+    second.submit(request(&[1], 1), Box::new(Watcher(rig.handle(), sender)));
+    assert_eq!(waiting.recv(), Ok(1));
+    assert_eq!(rig.idle_stats().finished.length, 2);
+}
+
+#[test]
 fn who_goes_leaves_no_block_leased() {
     // However slow this thread is: no answer has a third token before its client has gone.
     let gone_to = Arc::new(AtomicU32::new(0));

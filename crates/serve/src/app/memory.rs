@@ -1,5 +1,5 @@
 //! What requests hold of the memory, all of them together: bytes that are being read, and bodies that wait to be prepared.
-//! (What replies hold is counted by the same shares, in a sum of its own.)
+//! (What replies hold, and what waits to become one, is counted by the same shares, in sums of their own.)
 //! Where it is full, the body that has been under way for the longest gives way: who sends slowly, or half a body, does not
 //! keep others out.
 
@@ -18,17 +18,17 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    pub(super) fn of(sum: &Arc<AtomicUsize>, bytes: usize) -> Self {
+    pub(crate) fn of(sum: &Arc<AtomicUsize>, bytes: usize) -> Self {
         sum.fetch_add(bytes, Ordering::Relaxed);
         Self { sum: Arc::clone(sum), bytes }
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Changes the bytes; whether there are more now.
-    pub(super) fn set(&mut self, bytes: usize) -> bool {
+    pub(crate) fn set(&mut self, bytes: usize) -> bool {
         let grows = bytes > self.bytes;
         self.sum.fetch_add(bytes, Ordering::Relaxed);
         self.sum.fetch_sub(std::mem::replace(&mut self.bytes, bytes), Ordering::Relaxed);

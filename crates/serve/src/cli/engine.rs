@@ -82,7 +82,7 @@ pub struct EngineArgs {
     /// Where sampling defaults come from: the checkpoint (auto), or nowhere (vllm)
     #[arg(long, default_value = "auto", value_parser = ["auto", "vllm"])]
     pub generation_config: String,
-    /// Most requests that wait; then 429
+    /// Most requests that wait, from when they are read until they run; then 429
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = count)]
     pub max_num_queued_reqs: usize,
     /// A connection that has been idle so long after a reply is closed

@@ -15,6 +15,9 @@ pub(super) struct Pool<T> {
     tasks_max: usize,
 }
 
+/// A task that is not done: it goes to the back of the line, whatever the bound.
+pub(super) type Again<T> = Option<T>;
+
 struct Shared<T> {
     queue: Mutex<Queue<T>>,
     wake: Condvar,
@@ -31,7 +34,7 @@ impl<T: Send + 'static> Pool<T> {
         name: &str,
         threads: usize,
         tasks_max: usize,
-        work: impl Fn(T) + Send + Sync + 'static,
+        work: impl Fn(T) -> Again<T> + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let queue = Mutex::new(Queue { tasks: VecDeque::new(), ends: false });
         let shared = Arc::new(Shared { queue, wake: Condvar::new() });
@@ -56,6 +59,11 @@ impl<T: Send + 'static> Pool<T> {
         self.shared.wake.notify_one();
         Ok(())
     }
+
+    /// How many tasks wait.
+    pub(super) fn waiting(&self) -> usize {
+        locked(&self.shared.queue).tasks.len()
+    }
 }
 
 impl<T> Drop for Pool<T> {
@@ -75,10 +83,16 @@ impl<T> Drop for Pool<T> {
 }
 
 impl<T> Shared<T> {
-    fn run(&self, work: &dyn Fn(T)) {
+    fn run(&self, work: &dyn Fn(T) -> Again<T>) {
         while let Some(task) = self.next() {
             // Whoever waits for it learns of a panic from what the task drops; the panic itself has been printed.
-            let _ = catch_unwind(AssertUnwindSafe(|| work(task)));
+            let again = catch_unwind(AssertUnwindSafe(|| work(task))).ok().flatten();
+            let Some(task) = again else { continue };
+            let mut queue = locked(&self.queue);
+            // This thread is the next to look; where all end, nothing goes on.
+            if !queue.ends {
+                queue.tasks.push_back(task);
+            }
         }
     }
 
@@ -107,7 +121,7 @@ mod tests {
 
     #[test]
     fn it_is_bounded_and_survives_panics() {
-        let work = |Task(begin, gate): Task| {
+        let work = |Task(begin, gate): Task| -> Again<Task> {
             let _ = begin.send(());
             let _ = gate.recv();
             std::panic::resume_unwind(Box::new("a task fails"));

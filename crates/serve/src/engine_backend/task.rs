@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use engine::engine::EngineRequest;
+use engine::engine::{EngineRequest, Place};
 use serde_json::Value;
 
 use super::answer::Answer;
@@ -23,6 +23,8 @@ pub(super) struct Task {
     call: Call,
     out: Out,
     arrived: Instant,
+    /// It waits from now on.
+    place: Place,
 }
 
 /// A request that is prepared.
@@ -32,8 +34,8 @@ enum Ready {
 }
 
 impl Task {
-    pub(super) fn new(call: Call, out: Out) -> Self {
-        Self { call, out, arrived: Instant::now() }
+    pub(super) fn new(call: Call, out: Out, place: Place) -> Self {
+        Self { call, out, arrived: Instant::now(), place }
     }
 
     pub(super) fn refuse(mut self, error: &ApiError) {
@@ -51,7 +53,7 @@ impl Task {
                 let has_words = request.params.logprobs.is_some() || request.params.prompt_logprobs.is_some();
                 let replying = Replying::new(self.out, reply);
                 let sink = if has_words { replying.elsewhere(&served.words) } else { replying.here() };
-                served.engine.submit(request, sink);
+                self.place.submit(request, sink);
             }
             Err(Unprepared::Refused(error)) => self.out.refuse(&error),
             Err(Unprepared::MustWait) => return Some(self),

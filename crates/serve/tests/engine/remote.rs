@@ -67,6 +67,26 @@ fn replies_as_recorded() {
 }
 
 #[test]
+fn who_waits_for_a_picture_waits_like_any_other() {
+    let (open, gate) = channel();
+    let (port, who) = web(gate);
+    let mut setup = Setup::new("m");
+    (setup.options.remote_media, setup.options.engine.queue_max) = (Some(rules()), 1);
+    let server = setup.answering(&["a"]);
+    let mut waits = server.connect(&post(CHAT, &chat(&format!("http://127.0.0.1:{port}/photo.png"))));
+    who.recv().unwrap();
+    let plain = json!({"messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}).to_string();
+    let refused = server.post(CHAT, &plain);
+    assert_eq!(refused.status, "HTTP/1.1 429 Too Many Requests");
+    assert!(refused.json()[0]["error"]["message"].as_str().unwrap().starts_with("1 request is waiting"));
+    drop(open);
+    let mut head = [0; 15];
+    waits.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200 OK");
+    assert_eq!(server.post(CHAT, &plain).status, "HTTP/1.1 200 OK");
+}
+
+#[test]
 fn refusals_as_recorded() {
     let named = RemoteRules { hosts: vec!["localhost".into(), "example.com".into()], ..rules() };
     let check = |name: &str, rules: &RemoteRules, message: Option<&str>| {
