@@ -68,11 +68,11 @@ fn replies_as_recorded() {
 
 #[test]
 fn who_waits_for_a_picture_waits_like_any_other() {
-    let (open, gate) = channel();
-    let (port, who) = web(gate);
     let mut setup = Setup::new("m");
     (setup.options.remote_media, setup.options.engine.queue_max) = (Some(rules()), 1);
     let server = setup.answering(&["a"]);
+    let (open, gate) = channel();
+    let (port, who) = web(gate);
     let mut waits = server.connect(&post(CHAT, &chat(&format!("http://127.0.0.1:{port}/photo.png"))));
     who.recv().unwrap();
     let plain = json!({"messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}).to_string();
