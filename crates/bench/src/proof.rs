@@ -9,8 +9,8 @@ use measure::{ImageProof, Outcome, ProofVerdict, RequestRecord};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// An answer this long is enough to compare.
-const ANSWER_TOKENS: u64 = 8;
+/// An answer this long is enough to compare: beyond a first sentence that may be the same for every picture.
+const ANSWER_TOKENS: u64 = 24;
 /// Beyond the image's own tokens a server bills two to four for what stands around it.
 const AROUND_MIN: u64 = 2;
 const AROUND_MAX: u64 = 4;

@@ -13,7 +13,7 @@ const EVENT_BYTES_MAX: usize = 8 << 20;
 /// So much of a reply that is no event stream is kept for the server's words.
 const PLAIN_BYTES_MAX: usize = 64 * 1024;
 /// So many log probabilities go into a record: those of the image proof's answers.
-const LOGPROBS_MAX: usize = 8;
+const LOGPROBS_MAX: usize = 24;
 /// So much of a degenerate answer is shown.
 const HEAD_CHARS: usize = 40;
 

@@ -226,7 +226,7 @@ pub struct RequestRecord {
     /// SHA-256 of the answer, reasoning before it included: equal digests are equal answers. `None` without a word.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub text_sha256: Option<String>,
-    /// The log probabilities of the answer's first tokens, at most eight, where they were asked for.
+    /// The log probabilities of the answer's first tokens, at most 24, where they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub logprobs: Vec<f64>,
     /// Output that no working model produces.
