@@ -60,10 +60,6 @@ pub struct Question {
 #[must_use]
 pub fn describe(facts: &Facts, language: Language, seed: Option<u64>) -> String {
     let opening = seed.map_or(0, |seed| Dice::new(seed, Purpose::Words).below(3));
-    described(facts, language, opening)
-}
-
-pub(crate) fn described(facts: &Facts, language: Language, opening: usize) -> String {
     match language {
         Language::Chinese => chinese::describe(facts, opening),
         Language::English => english::describe(facts, opening),
