@@ -43,7 +43,9 @@ impl Session {
         if record.outcome == Outcome::Complete {
             print_out(&format!("输出结果： {}\n", record.text.as_deref().unwrap_or_default()));
         } else if self.workload.accuracy.len() > 1 {
-            self.view.say(format!("{}: {}", record.outcome.name(), record.outcome.cause(self.lang())));
+            // stdout and stderr may go to different places: the picture is named on both.
+            let name = image.map(|image| format!("{}: ", image.name)).unwrap_or_default();
+            self.view.say(format!("{name}{}: {}", record.outcome.name(), record.outcome.cause(self.lang())));
         }
     }
 

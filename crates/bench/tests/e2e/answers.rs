@@ -47,6 +47,9 @@ fn an_image_without_an_answer_is_a_failure_of_the_run() {
     assert_eq!(run.stdout.matches("输出结果： ").count(), 2, "{}", run.stdout);
     assert_eq!(run.stdout.matches("Processing: ").count(), 3, "{}", run.stdout);
     assert_eq!(run.line("Successful requests:"), "1");
+    // Which one it was stands on stderr too: the second that is named on stdout.
+    let second = run.stdout.lines().filter_map(|line| line.strip_prefix("Image : ")).nth(1).unwrap();
+    assert!(run.stderr.contains(&format!("{second}: truncated: ")), "{}", run.stderr);
 }
 
 #[test]
