@@ -68,7 +68,10 @@ pub fn judge(records: &[RequestRecord], images: u64, expected: Option<u64>) -> I
     let answers = answer(0).zip(answer(1)).zip(answer(3));
     let effect = answers.and_then(|((first, again), inverted)| effect(first, again, inverted));
     let words_changed = answers.and_then(|((first, again), inverted)| words_changed(first, again, inverted));
-    let logprob_change = answers.and_then(|((first, _), inverted)| largest_change(&first.logprobs, &inverted.logprobs));
+    // Between other words the log probabilities are those of other tokens.
+    let logprob_change = answers
+        .filter(|_| words_changed == Some(false))
+        .and_then(|((first, _), inverted)| largest_change(&first.logprobs, &inverted.logprobs));
     let verdict = match with_image.zip(without_image) {
         None => ProofVerdict::Unknown,
         Some((with, without)) if with <= without => ProofVerdict::NotSeen,
@@ -183,7 +186,7 @@ mod tests {
         let proof = of("a", &[-1.5]);
         assert_eq!((proof.effect, proof.words_changed, proof.logprob_change), (Some(true), Some(false), Some(0.5)));
         let proof = of("b", &[-1.0]);
-        assert_eq!((proof.effect, proof.words_changed, proof.logprob_change), (Some(true), Some(true), Some(0.0)));
+        assert_eq!((proof.effect, proof.words_changed, proof.logprob_change), (Some(true), Some(true), None));
     }
 
     #[test]

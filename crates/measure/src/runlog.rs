@@ -174,8 +174,8 @@ pub struct ImageProof {
     /// Whether it changed the answer's words; absent where equal questions get different ones.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub words_changed: Option<bool>,
-    /// By how much at most it changed the log probability of a token that both answers began with; absent where the server
-    /// gave none.
+    /// By how much at most it changed the log probability of a token, where the words stayed; absent where they did not, and where
+    /// the server gave none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub logprob_change: Option<f64>,
     /// The question that `effect` and `logprob_change` are of, where it is not the prompt: it is asked where another picture

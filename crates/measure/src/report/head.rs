@@ -105,12 +105,12 @@ fn words_of_effect(proof: &ImageProof, effect: bool, lang: Lang) -> String {
     if !effect {
         return lang.pick("another picture changes nothing", "换一张图没有变化").to_owned();
     }
-    let what = match (proof.words_changed, proof.logprob_change) {
-        (Some(false), Some(change)) => lang.pick(
-            format!("another picture leaves the words and changes log probabilities by up to {change:.4}"),
-            format!("换一张图，文字不变，logprob 最多变化 {change:.4}"),
+    let what = match proof.logprob_change {
+        Some(change) => lang.pick(
+            format!("another picture changes log probabilities by up to {change:.4}, not the words"),
+            format!("换一张图，logprob 最多变化 {change:.4}，文字不变"),
         ),
-        _ => lang.pick("another picture changes the answer".to_owned(), "换一张图答案会变".to_owned()),
+        None => lang.pick("another picture changes the answer".to_owned(), "换一张图答案会变".to_owned()),
     };
     match &proof.question {
         None => what,

@@ -185,10 +185,11 @@ fn of_the_tokens(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>],
 }
 
 fn why_unproved(log: &RunLog, proof: &ImageProof) -> Unproved {
-    let mut questions = log.records.iter().filter(|record| record.phase == Phase::Proof).peekable();
-    if questions.peek().is_none() {
+    // The last four: before them may stand those that a server refused for asking for log probabilities.
+    let questions: Vec<_> = log.records.iter().rev().filter(|record| record.phase == Phase::Proof).take(4).collect();
+    if questions.is_empty() {
         Unproved::NotDecoded
-    } else if questions.any(|record| record.outcome != Outcome::Complete) {
+    } else if questions.iter().any(|record| record.outcome != Outcome::Complete) {
         Unproved::Unanswered
     } else if proof.with_image.is_none() || proof.without_image.is_none() {
         Unproved::NoUsage

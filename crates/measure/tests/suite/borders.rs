@@ -181,6 +181,8 @@ fn why_a_proof_came_to_no_verdict() {
     assert_eq!(of(&[], None), Some(Unproved::NotDecoded));
     assert_eq!(of(&[true, true, false, true], Some(1145)), Some(Unproved::Unanswered));
     assert_eq!(of(&[true; 4], None), Some(Unproved::NoUsage));
+    // Refused with log probabilities, answered without.
+    assert_eq!(of(&[false, false, false, false, true, true, true, true], None), Some(Unproved::NoUsage));
     assert_eq!(of(&[true; 4], Some(1145)), Some(Unproved::Unsteady));
 }
 
