@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     };
     let result = match &cli.command {
         Some(Command::Report(args)) => commands::report(args, lang),
+        Some(Command::Compare(args)) => commands::compare(args, lang),
         Some(Command::ParseLog(args)) => commands::parse_log(args, lang),
         Some(Command::Scenes(args)) => commands::scenes(args, lang),
         Some(Command::Completions(args)) => commands::completions(args, lang),

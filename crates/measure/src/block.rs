@@ -1,5 +1,6 @@
 //! The block that the script prints, byte for byte: parsers read it, so nothing in it may move.
 
+use crate::estimate::Estimate;
 use crate::summary::RunSummary;
 use std::fmt::Write;
 
@@ -7,31 +8,77 @@ use std::fmt::Write;
 #[must_use]
 pub fn block(summary: &RunSummary) -> String {
     let mut out = String::new();
-    let totals = &summary.totals;
-    let rates = &summary.throughput;
-    heading(&mut out, " Serving Benchmark Result ", '=');
-    integer(&mut out, "Successful requests:", Some(summary.counts.complete));
-    float(&mut out, "Benchmark duration (s):", summary.duration_s);
-    integer(&mut out, "Total input tokens:", totals.text_input_tokens);
-    integer(&mut out, "Total image and input tokens:", totals.input_tokens);
-    integer(&mut out, "Total generated tokens:", totals.output_tokens);
-    float(&mut out, "Request throughput (req/s):", rates.requests_per_s);
-    float(&mut out, "Output token throughput (tok/s):", rates.output_tokens_per_s);
-    float(&mut out, "Total Token throughput (tok/s):", rates.total_tokens_per_s);
-    for (name, label, title) in [
-        ("ttft_ms", "TTFT", "Time to First Token"),
-        ("tpot_ms", "TPOT", "Time per Output Token (excl. 1st token)"),
-        ("itl_ms", "ITL", "Inter-token Latency"),
-    ] {
-        heading(&mut out, title, '-');
-        let metric = summary.metric(name);
-        float(&mut out, &format!("Mean {label} (ms):"), metric.map(|metric| metric.mean.value));
-        float(&mut out, &format!("Median {label} (ms):"), metric.map(|metric| metric.median.value));
-        float(&mut out, &format!("P99 {label} (ms):"), metric.map(|metric| metric.p99.value));
+    for (number, section) in sections(summary).iter().enumerate() {
+        heading(&mut out, section.title, if number == 0 { '=' } else { '-' });
+        for (label, cell) in &section.rows {
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "{label:<40} {:<10}", cell.text());
+        }
     }
     out.push_str(&"=".repeat(50));
     out.push('\n');
     out
+}
+
+/// A part of the block with its heading.
+pub(crate) struct Section {
+    pub(crate) title: &'static str,
+    /// The words before a value, colon included, and the value.
+    pub(crate) rows: Vec<(String, Cell)>,
+}
+
+/// A value of the block.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Cell {
+    Count(Option<u64>),
+    Figure(Option<Estimate>),
+}
+
+impl Cell {
+    /// As it is printed; `n/a` where it is not known.
+    pub(crate) fn text(self) -> String {
+        let text = match self {
+            Self::Count(count) => count.map(|count| count.to_string()),
+            Self::Figure(figure) => figure.map(|figure| format!("{:.2}", figure.value)),
+        };
+        text.unwrap_or_else(|| "n/a".into())
+    }
+}
+
+/// The parts of the block, in order.
+pub(crate) fn sections(summary: &RunSummary) -> [Section; 4] {
+    let totals = &summary.totals;
+    let rates = &summary.throughput;
+    let bare = |value: Option<f64>| Cell::Figure(value.map(Estimate::bare));
+    let of_run = [
+        ("Successful requests:", Cell::Count(Some(summary.counts.complete))),
+        ("Benchmark duration (s):", bare(summary.duration_s)),
+        ("Total input tokens:", Cell::Count(totals.text_input_tokens)),
+        ("Total image and input tokens:", Cell::Count(totals.input_tokens)),
+        ("Total generated tokens:", Cell::Count(totals.output_tokens)),
+        ("Request throughput (req/s):", bare(rates.requests_per_s)),
+        ("Output token throughput (tok/s):", bare(rates.output_tokens_per_s)),
+        ("Total Token throughput (tok/s):", bare(rates.total_tokens_per_s)),
+    ];
+    let latency = |title, name, label| {
+        let metric = summary.metric(name);
+        let rows = [
+            ("Mean", metric.map(|metric| metric.mean)),
+            ("Median", metric.map(|metric| metric.median)),
+            ("P99", metric.map(|metric| metric.p99)),
+        ];
+        let rows = rows.map(|(statistic, figure)| (format!("{statistic} {label} (ms):"), Cell::Figure(figure)));
+        Section { title, rows: rows.to_vec() }
+    };
+    [
+        Section {
+            title: " Serving Benchmark Result ",
+            rows: of_run.map(|(label, cell)| (label.to_owned(), cell)).to_vec(),
+        },
+        latency("Time to First Token", "ttft_ms", "TTFT"),
+        latency("Time per Output Token (excl. 1st token)", "tpot_ms", "TPOT"),
+        latency("Inter-token Latency", "itl_ms", "ITL"),
+    ]
 }
 
 /// Centred as Python's `str.center` / `{:=^50}` does: the odd fill character goes to the right.
@@ -44,23 +91,9 @@ fn heading(out: &mut String, title: &str, fill: char) {
     out.push('\n');
 }
 
-fn integer(out: &mut String, label: &str, value: Option<u64>) {
-    line(out, label, &value.map_or_else(|| "n/a".into(), |value| value.to_string()));
-}
-
-fn float(out: &mut String, label: &str, value: Option<f64>) {
-    line(out, label, &value.map_or_else(|| "n/a".into(), |value| format!("{value:.2}")));
-}
-
-fn line(out: &mut String, label: &str, value: &str) {
-    // Writing to a String cannot fail.
-    let _ = writeln!(out, "{label:<40} {value:<10}");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimate::Estimate;
     use crate::summary::{ClientVerdict, Counts, MetricSummary, RunFacts, Throughput, Totals};
     use crate::timeline::{Clock, Definitions};
 

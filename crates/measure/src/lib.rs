@@ -5,6 +5,7 @@
 
 mod block;
 mod caution;
+mod compare;
 mod csv;
 mod estimate;
 mod event;
@@ -23,6 +24,7 @@ mod vllm_json;
 
 pub use block::block;
 pub use caution::{Caution, Unproved, WarmCache};
+pub use compare::{ComparedAnswers, ComparedFigure, ComparedRun, Comparison, Difference, DifferingAnswer, Ratio};
 pub use csv::requests_csv;
 pub use estimate::{Estimate, Interval};
 pub use event::{EventKind, EventStamp};

@@ -11,6 +11,9 @@ mod grade;
 mod head;
 mod tokens;
 
+pub(crate) use grade::tally_text;
+pub(crate) use head::head_lines;
+
 /// Which run and which server, outcomes, figures with their intervals, limits, tokens and cautions.
 #[must_use]
 pub fn report(log: &RunLog, summary: &RunSummary, lang: Lang) -> String {
@@ -80,12 +83,12 @@ fn outcomes(out: &mut String, log: &RunLog, summary: &RunSummary, lang: Lang) {
 }
 
 /// Words from elsewhere (a server's, a file's name) on one line, without what steers a terminal.
-fn plain(words: &str) -> String {
+pub(crate) fn plain(words: &str) -> String {
     words.split_whitespace().collect::<Vec<_>>().join(" ").replace(char::is_control, "")
 }
 
 /// A server's words, cut.
-fn one_line(words: &str) -> String {
+pub(crate) fn one_line(words: &str) -> String {
     let mut text = plain(words);
     if let Some((at, _)) = text.char_indices().nth(CAUSE_CHARS_MAX) {
         text.truncate(at);

@@ -22,6 +22,10 @@ pub enum Atom {
     Overalls(Colour),
     /// The which-th vehicle from the left, from 0; the others alike.
     NthVehicle(usize),
+    /// The which-th of its kind of vehicle from the left, from 0: "what colour are the cars?" lists them so.
+    NthOfKind(usize),
+    /// A vehicle with another of its kind in the scene.
+    Sibling,
     NthWorker(usize),
     NthTree(usize),
     NthCone(usize),
@@ -41,6 +45,8 @@ impl Atom {
         all.extend((0..WORKERS_MAX).map(Self::NthWorker));
         all.extend((0..TREES_MAX).map(Self::NthTree));
         all.extend((0..CONES_MAX).map(Self::NthCone));
+        all.extend((0..VEHICLES_MAX).map(Self::NthOfKind));
+        all.push(Self::Sibling);
         all
     }
 
@@ -55,6 +61,7 @@ impl Atom {
             Self::Helmet(colour) => format!("h:{}", lower(&colour)),
             Self::Overalls(colour) => format!("o:{}", lower(&colour)),
             Self::NthVehicle(place) => format!("veh#{place}"),
+            Self::NthOfKind(place) => format!("kind#{place}"),
             Self::NthWorker(place) => format!("wrk#{place}"),
             Self::NthTree(place) => format!("tree#{place}"),
             Self::NthCone(place) => format!("cone#{place}"),
@@ -111,7 +118,7 @@ mod tests {
             names.join(" "),
             "sun cloud building tree cone worker tipping asphalt gravel truck excavator roller car bulldozer v:yellow \
              v:red v:blue v:green v:white h:yellow h:red h:blue h:white o:orange o:blue o:green veh#0 veh#1 veh#2 wrk#0 \
-             wrk#1 tree#0 tree#1 tree#2 cone#0 cone#1 cone#2 cone#3"
+             wrk#1 tree#0 tree#1 tree#2 cone#0 cone#1 cone#2 cone#3 kind#0 kind#1 kind#2 sibling"
         );
     }
 

@@ -193,7 +193,10 @@ impl Stage {
         let colour = shade(colour, self.dice.between(0.9, 1.05));
         let mut part = Part { canvas: &mut self.canvas, at: [x, y], length, flipped };
         things::vehicle(&mut part, vehicle, colour, &mut self.dice);
-        let mut atoms = vec![Atom::Kind(vehicle.kind), Atom::Paint(vehicle.colour), Atom::NthVehicle(place)];
+        let of_kind = |others: &[Vehicle]| others.iter().filter(|other| other.kind == vehicle.kind).count();
+        let nth = Atom::NthOfKind(all.get(..place).map_or(0, of_kind));
+        let mut atoms = vec![Atom::Kind(vehicle.kind), Atom::Paint(vehicle.colour), Atom::NthVehicle(place), nth];
+        atoms.extend((of_kind(all) > 1).then_some(Atom::Sibling));
         atoms.extend(vehicle.tipping.then_some(Atom::Tipping));
         self.mark(atoms);
     }
@@ -253,6 +256,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn vehicles_of_one_kind_are_numbered_and_known_as_siblings() {
+        let mut siblings_seen = 0;
+        for seed in 0..200 {
+            let facts = Facts::of(seed);
+            let drawing = draw(&facts, seed, &View { width: 200, height: 150, ..View::PLAIN }).unwrap();
+            for (place, vehicle) in facts.vehicles.iter().enumerate() {
+                let of_kind: Vec<usize> =
+                    (0..facts.vehicles.len()).filter(|other| facts.vehicles[*other].kind == vehicle.kind).collect();
+                let nth = of_kind.iter().position(|other| *other == place).unwrap();
+                let mark = drawing.marks.iter().find(|mark| mark.atoms.contains(&Atom::NthVehicle(place))).unwrap();
+                assert!(mark.atoms.contains(&Atom::NthOfKind(nth)), "{seed} {mark:?}");
+                assert_eq!(mark.atoms.contains(&Atom::Sibling), of_kind.len() > 1, "{seed} {mark:?}");
+                siblings_seen += usize::from(of_kind.len() > 1);
+            }
+        }
+        assert!(siblings_seen > 50, "{siblings_seen}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Every flag, as clap sees it. Checks that need more than one flag are the plan's.
 
-use super::subcommands::{CalibrateArgs, CompletionsArgs, ManArgs, ParseLogArgs, ReportArgs, ScenesArgs, ServerArgs};
+use super::subcommands::{
+    CalibrateArgs, CompareArgs, CompletionsArgs, ManArgs, ParseLogArgs, ReportArgs, ScenesArgs, ServerArgs,
+};
 use super::values::{Arrivals, ClockArg, DefinitionsArg, DetailArg, ImageAs, LangArg, MaxTokensField, OverCap};
 use crate::words::{Words, words};
 use clap::{Args, Parser, Subcommand};
@@ -35,6 +37,8 @@ pub struct Cli {
 pub enum Command {
     /// Compute a run's figures again from its folder, without a server
     Report(ReportArgs),
+    /// Lay runs side by side: figures with their ratios, where answers part, and what was asked differently
+    Compare(CompareArgs),
     /// Turn benchmark logs (of this tool, the script, vllm bench serve, SGLang) into CSV
     ParseLog(ParseLogArgs),
     /// Draw pictures of road works whose truth is known, to grade a server by (--expect) or to train the small model

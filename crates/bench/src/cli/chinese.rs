@@ -20,6 +20,10 @@ pub(super) fn translate(command: Command) -> Command {
             translate_arguments(with_help(report))
                 .about("根据运行目录重新计算结果，不需要服务端；未给出的定义、时钟与上限沿用该运行的")
         })
+        .mut_subcommand("compare", |compare| {
+            translate_arguments(with_help(compare))
+                .about("并排比较多次运行：各项数字及比值、回答从何处不同、提问有何不同")
+        })
         .mut_subcommand("calibrate", |calibrate| {
             translate_arguments(with_help(calibrate)).about("在本机上用发送时间已知的脚本服务端测量本客户端自身的误差")
         })
@@ -153,6 +157,8 @@ const HELP: &[(&str, &str)] = &[
     ("json", "以 JSON 打印"),
     ("lang", "提示与帮助的语言（zh 或 en）"),
     ("run", "运行目录，或其中的 run.jsonl（路径）"),
+    ("compare_format", "打印什么：文本、JSON 或 CSV"),
+    ("runs", "两次或更多运行的目录，或其中的 run.jsonl；各与第一次相比"),
     ("format", "打印什么：文本、结果块、JSON、CSV 或 vllm 的 JSON"),
     ("logs", "日志文件；- 为标准输入；给出多个时，最后一列为每行的文件"),
     ("answers", "输出回答（图片、回答）而不是数字"),

@@ -12,7 +12,7 @@ pub use args::{Cli, Command, RunArgs};
 pub use faults::fault;
 pub use spelling::{command, parse};
 pub use subcommands::{
-    BorderArg, CalibrateArgs, CompletionsArgs, ManArgs, ParseLogArgs, ReportArgs, ReportFormat, ScenesArgs, ServerArgs,
-    SplitArg,
+    BorderArg, CalibrateArgs, CompareArgs, CompareFormat, CompletionsArgs, ManArgs, ParseLogArgs, ReportArgs,
+    ReportFormat, ScenesArgs, ServerArgs, SplitArg,
 };
 pub use values::{Arrivals, ImageAs, MaxTokensField, OverCap, PartOrder};

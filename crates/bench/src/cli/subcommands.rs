@@ -37,6 +37,26 @@ pub struct ReportArgs {
     pub bom: bool,
 }
 
+/// Flags of `compare`.
+#[derive(Debug, Clone, Args)]
+pub struct CompareArgs {
+    /// Folders of two or more runs, or their run.jsonl; each is held against the first
+    #[arg(required = true, num_args = 2.., value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// What to print
+    #[arg(id = "compare_format", long = "format", value_name = "FORMAT", value_enum, default_value_t = CompareFormat::Text)]
+    pub format: CompareFormat,
+    /// What counts as a token; without it, as in the first run
+    #[arg(long, value_enum)]
+    pub definitions: Option<DefinitionsArg>,
+    /// Which time of an event counts; without it, as in the first run
+    #[arg(long, value_enum)]
+    pub clock: Option<ClockArg>,
+    /// Byte order mark before CSV, for Excel
+    #[arg(long)]
+    pub bom: bool,
+}
+
 /// Flags of `parse-log`.
 #[derive(Debug, Clone, Args)]
 pub struct ParseLogArgs {
@@ -176,6 +196,17 @@ pub enum ReportFormat {
     Csv,
     /// The JSON of vllm bench serve.
     Vllm,
+}
+
+/// What `compare` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompareFormat {
+    /// Runs, figures, answers and cautions.
+    Text,
+    /// All of it as JSON.
+    Json,
+    /// The figures as CSV.
+    Csv,
 }
 
 fn interval(given: &str) -> Result<f64, Words> {

@@ -1,10 +1,12 @@
 //! What is done without a server: with runs and logs that are already there, scenes drawn, and for the shell.
 
+mod compare;
 mod parse_log;
 mod report;
 mod scenes;
 mod shell;
 
+pub use compare::compare;
 pub use parse_log::parse_log;
 pub use report::report;
 pub use scenes::scenes;

@@ -1,6 +1,7 @@
 //! The real client binary against the scripted server: expected figures are arithmetic, expected bytes are the script's.
 
 mod answers;
+mod compare;
 mod connections;
 #[cfg(target_os = "linux")]
 mod embedded;

@@ -22,7 +22,7 @@ fn completions_of_three_shells() {
         let (script, stderr, status) = command(&["completions", shell]);
         assert_eq!((stderr.as_str(), status), ("", 0), "{shell}");
         assert!(script.starts_with(start), "{shell}: {}", &script[..80]);
-        for word in flags.iter().map(String::as_str).chain(["report", "calibrate", "parse-log"]) {
+        for word in flags.iter().map(String::as_str).chain(["report", "compare", "calibrate", "parse-log"]) {
             assert!(script.contains(word), "{shell}: {word}");
         }
         assert!(!script.contains("vlm-server"), "{shell}: the hidden sub-command's help");
@@ -49,7 +49,7 @@ fn man_pages() {
         std::fs::read_dir(&pages).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     // The hidden sub-command that is the server has none.
-    let expected = ["-calibrate", "-completions", "-man", "-parse-log", "-report", "-scenes", ""];
+    let expected = ["-calibrate", "-compare", "-completions", "-man", "-parse-log", "-report", "-scenes", ""];
     assert_eq!(names, expected.map(|name| format!("vlm-benchmark{name}.1")));
     let page = std::fs::read_to_string(pages.join("vlm-benchmark.1")).unwrap();
     for (flag, shown) in [("image_path", r"\-\-image\-path"), ("ignore_eos", r"\-\-ignore\-eos")] {

@@ -66,7 +66,7 @@ fn head(out: &mut String, grade: &Grade, lang: Lang) {
     line(out, &text);
 }
 
-fn tally_text(tally: Tally, lang: Lang) -> String {
+pub(crate) fn tally_text(tally: Tally, lang: Lang) -> String {
     let percent = tally.part().map_or_else(|| "n/a".into(), |part| format!("{} %", cut(part * 100.0, 2)));
     let Tally { right, of } = tally;
     lang.pick(format!("{right} of {of} ({percent})"), format!("{right}/{of}（{percent}）"))

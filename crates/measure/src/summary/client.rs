@@ -181,7 +181,6 @@ impl ClientVerdict {
     /// The report's line, with what to do where something can be done.
     #[must_use]
     pub fn text(&self, lang: Lang) -> String {
-        let bound = |us: f64| if us < 1000.0 { format!("{us:.0} µs") } else { format!("{:.1} ms", us / 1e3) };
         let within = match self.by_kernel {
             true => lang.pick(
                 "from the kernel's stamps; network card and interrupts not included",
@@ -201,7 +200,7 @@ impl ClientVerdict {
                 )
             }
             (ClientState::Imprecise, Some(us)) => {
-                let cause = self.why_imprecise(bound, lang);
+                let cause = self.why_imprecise(lang);
                 lang.pick(
                     format!("client: not overloaded, yet TTFT good to ±{} only: {cause} ({within})", bound(us)),
                     format!("客户端：未过载，但 TTFT 误差可达 ±{}：{cause}（{within}）", bound(us)),
@@ -231,7 +230,22 @@ impl ClientVerdict {
         text
     }
 
-    fn why_imprecise(&self, bound: impl Fn(f64) -> String, lang: Lang) -> String {
+    /// The verdict and the bound of a TTFT alone.
+    #[must_use]
+    pub(crate) fn short_text(&self, lang: Lang) -> String {
+        match self.ttft_bound_us.map(bound) {
+            Some(bound) if self.state == ClientState::Overloaded => lang.pick(
+                format!("client overloaded, TTFT good to ±{bound} only"),
+                format!("客户端过载，TTFT 误差可达 ±{bound}"),
+            ),
+            Some(bound) => {
+                lang.pick(format!("client: TTFT good to ±{bound}"), format!("客户端：TTFT 误差不超过 ±{bound}"))
+            }
+            None => lang.pick("client: its error is not known", "客户端：误差未知").to_owned(),
+        }
+    }
+
+    fn why_imprecise(&self, lang: Lang) -> String {
         match self.ttft_bound_by {
             Some(BoundBy::Write) => {
                 let (longest, taken) =
@@ -267,6 +281,11 @@ impl ClientVerdict {
         }
         causes
     }
+}
+
+/// A bound in words.
+fn bound(us: f64) -> String {
+    if us < 1000.0 { format!("{us:.0} µs") } else { format!("{:.1} ms", us / 1e3) }
 }
 
 fn us(ns: u64) -> f64 {

@@ -7,6 +7,7 @@ mod build;
 mod by_stamps;
 mod cautions;
 mod client;
+mod compare;
 mod events;
 mod figures;
 mod grade;

@@ -1,6 +1,6 @@
 //! What the values of a flag mean, in Chinese. Of a value without Chinese the compiler tells, of a flag a test.
 
-use crate::cli::subcommands::{BorderArg, ReportFormat, SplitArg};
+use crate::cli::subcommands::{BorderArg, CompareFormat, ReportFormat, SplitArg};
 use crate::cli::values::{Arrivals, ClockArg, DefinitionsArg, DetailArg, ImageAs, LangArg, MaxTokensField, OverCap};
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser, ValueParser};
@@ -16,6 +16,7 @@ pub(super) fn of(id: &str) -> Option<ValueParser> {
         "definitions" => listed::<DefinitionsArg>(),
         "clock" => listed::<ClockArg>(),
         "lang" => listed::<LangArg>(),
+        "compare_format" => listed::<CompareFormat>(),
         "format" => listed::<ReportFormat>(),
         "split" => listed::<SplitArg>(),
         "border" => listed::<BorderArg>(),
@@ -114,6 +115,16 @@ impl Chinese for ReportFormat {
             Self::Json => "summary.json 的内容",
             Self::Csv => "requests.csv 的内容",
             Self::Vllm => "vllm bench serve 的 JSON",
+        }
+    }
+}
+
+impl Chinese for CompareFormat {
+    fn help(&self) -> &'static str {
+        match self {
+            Self::Text => "各次运行、数字、回答与注意事项",
+            Self::Json => "以上全部，JSON 格式",
+            Self::Csv => "数字，CSV 格式",
         }
     }
 }

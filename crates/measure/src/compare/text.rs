@@ -1,0 +1,201 @@
+//! A comparison as plain text, and as rows for a spreadsheet.
+
+use super::{ComparedAnswers, ComparedFigure, ComparedRun, Comparison, DifferingAnswer, Ratio};
+use crate::lang::Lang;
+use crate::report::{head_lines, one_line, plain, tally_text};
+use serde_json::Value;
+use std::fmt::Write;
+
+/// So many differing answers are shown of two runs.
+const SHOWN_MAX: usize = 3;
+/// So much of a differing answer is shown, from where they part.
+const EXCERPT_CHARS: usize = 40;
+/// Columns of a figure's name, of a value and of a ratio.
+const NAME_WIDTH: usize = 34;
+const VALUE_WIDTH: usize = 12;
+const RATIO_WIDTH: usize = 10;
+
+impl Comparison {
+    /// Which runs, what was asked differently, the figures, the answers, and the cautions of each run.
+    #[must_use]
+    pub fn text(&self, lang: Lang) -> String {
+        let mut out = String::new();
+        for (number, run) in self.runs.iter().enumerate() {
+            head(&mut out, &letter(number), run, lang);
+        }
+        for difference in &self.asked_differently {
+            let values: Vec<String> = difference.values.iter().map(|value| shown(value, lang)).collect();
+            let (what, values) = (&difference.what, self.lettered(&values).join(lang.pick(", ", "，")));
+            let _ = writeln!(out, "{}{values}", lang.pick(format!("not the same {what}: "), format!("{what} 不同：")));
+        }
+        self.table(&mut out, lang);
+        for (number, answers) in self.answers.iter().enumerate() {
+            write_answers(&mut out, &letter(number + 1), answers, lang);
+        }
+        self.cautions(&mut out, lang);
+        out
+    }
+
+    /// The figures as rows, heading first: the name, each run's value, each further run's ratio to the first. Unknown is empty.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Vec<String>> {
+        let names = self.runs.iter().map(|run| run.name.clone());
+        let ratios = (1..self.runs.len()).map(ratio_title);
+        let head = std::iter::once("figure".to_owned()).chain(names).chain(ratios).collect();
+        let known = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value}"));
+        let row = |figure: &ComparedFigure| {
+            let values = figure.values.iter().map(|value| known(*value));
+            let ratios = figure.ratios.iter().map(|ratio| known(ratio.map(|ratio| ratio.value)));
+            std::iter::once(figure.name.clone()).chain(values).chain(ratios).collect()
+        };
+        std::iter::once(head).chain(self.figures.iter().map(row)).collect()
+    }
+
+    fn table(&self, out: &mut String, lang: Lang) {
+        let letters = (0..self.runs.len()).map(|number| format!("{:>VALUE_WIDTH$}", letter(number)));
+        let ratios = (1..self.runs.len()).map(|number| format!("{:>RATIO_WIDTH$}  ", ratio_title(number)));
+        let head: String = letters.chain(ratios).collect();
+        let _ = writeln!(out, "{:NAME_WIDTH$}{}", "", head.trim_end());
+        for figure in &self.figures {
+            let values = figure.texts.iter().map(|value| format!("{value:>VALUE_WIDTH$}"));
+            let ratios = figure.ratios.iter().map(|ratio| ratio_text(*ratio));
+            let row: String = values.chain(ratios).collect();
+            let _ = writeln!(out, "{:<NAME_WIDTH$}{}", figure.name, row.trim_end());
+        }
+        let has =
+            |apart| self.figures.iter().flat_map(|figure| &figure.ratios).flatten().any(|ratio| ratio.apart == apart);
+        if has(Some(false)) {
+            let text = lang.pick("≈ the 95 % intervals overlap: not told apart", "≈ 95 % 区间重叠：不能区分");
+            let _ = writeln!(out, "{text}");
+        }
+        if has(Some(true)) {
+            let text = lang.pick("* the 95 % intervals lie apart", "* 95 % 区间不重叠");
+            let _ = writeln!(out, "{text}");
+        }
+        if !has(Some(false)) && !has(Some(true)) {
+            let text = lang.pick(
+                "no figure has a 95 % interval in both: a ratio may be chance; --num-prompts gives more values",
+                "没有两边都有 95 % 区间的数字：比值可能是偶然；用 --num-prompts 取得更多值",
+            );
+            let _ = writeln!(out, "{text}");
+        }
+    }
+
+    /// `A 1`, `B 2`, …
+    fn lettered(&self, values: &[String]) -> Vec<String> {
+        values.iter().enumerate().map(|(number, value)| format!("{} {value}", letter(number))).collect()
+    }
+
+    /// Each caution once, with the runs that deserve it.
+    fn cautions(&self, out: &mut String, lang: Lang) {
+        let mut told: Vec<(String, Vec<String>)> = Vec::new();
+        for (number, run) in self.runs.iter().enumerate() {
+            for caution in &run.summary.cautions {
+                let text = plain(&caution.text(lang));
+                match told.iter_mut().find(|(other, _)| *other == text) {
+                    Some((_, letters)) => letters.push(letter(number)),
+                    None => told.push((text, vec![letter(number)])),
+                }
+            }
+        }
+        for (text, letters) in told {
+            let of = letters.join(lang.pick(", ", "、"));
+            let _ = writeln!(out, "{}", lang.pick(format!("caution ({of}): {text}"), format!("注意（{of}）：{text}")));
+        }
+    }
+}
+
+/// Runs are called A, B, … Z, then 27, 28, ….
+fn letter(number: usize) -> String {
+    let letter = u8::try_from(number).ok().filter(|number| *number < 26).map(|number| char::from(b'A' + number));
+    letter.map_or_else(|| (number + 1).to_string(), String::from)
+}
+
+fn ratio_title(number: usize) -> String {
+    format!("{}/A", letter(number))
+}
+
+fn head(out: &mut String, letter: &str, run: &ComparedRun, lang: Lang) {
+    let summary = &run.summary;
+    let _ = writeln!(out, "{letter}  {}", plain(&run.name));
+    for text in head_lines(summary, lang) {
+        let _ = writeln!(out, "   {text}");
+    }
+    let counts = &summary.counts;
+    let (planned, complete, failed) = (counts.planned, counts.complete, counts.failed);
+    let mut parts = vec![lang.pick(
+        format!("requests: {planned} planned, {complete} complete, {failed} not"),
+        format!("请求：计划 {planned}，成功 {complete}，未成功 {failed}"),
+    )];
+    parts.extend((!summary.complete_run).then(|| lang.pick("INCOMPLETE RUN", "未完成").to_owned()));
+    parts.extend(summary.grade.as_ref().map(|grade| {
+        let facts = tally_text(grade.facts, lang);
+        lang.pick(format!("facts right {facts}"), format!("事实正确 {facts}"))
+    }));
+    parts.push(summary.client.short_text(lang));
+    let _ = writeln!(out, "   {}", parts.join(lang.pick("; ", "；")));
+}
+
+/// A value of the plan; of a long one only that it differs is said.
+fn shown(value: &Value, lang: Lang) -> String {
+    match value {
+        Value::Null => lang.pick("none", "无").to_owned(),
+        Value::String(text) => one_line(text),
+        Value::Array(list) => lang.pick(format!("{} of its own", list.len()), format!("各自的 {} 个", list.len())),
+        other => one_line(&other.to_string()),
+    }
+}
+
+fn ratio_text(ratio: Option<Ratio>) -> String {
+    let Some(ratio) = ratio else { return format!("{:>RATIO_WIDTH$}  ", "-") };
+    let mark = match ratio.apart {
+        Some(true) => '*',
+        Some(false) => '≈',
+        None => ' ',
+    };
+    format!("{:>RATIO_WIDTH$.3} {mark}", ratio.value)
+}
+
+fn write_answers(out: &mut String, other: &str, answers: &ComparedAnswers, lang: Lang) {
+    let ComparedAnswers { common, equal, differing } = answers;
+    if *common == 0 {
+        let text = lang.pick(
+            format!("answers of A and {other}: no question was answered in both"),
+            format!("A 与 {other} 的回答：没有两边都回答的问题"),
+        );
+        let _ = writeln!(out, "{text}");
+        return;
+    }
+    let text = lang.pick(
+        format!("answers of A and {other}: {equal} of {common} equal to the letter"),
+        format!("A 与 {other} 的回答：{common} 个中 {equal} 个逐字相同"),
+    );
+    let _ = writeln!(out, "{text}");
+    for answer in differing.iter().take(SHOWN_MAX) {
+        let _ = writeln!(out, "  {}", differing_text(other, answer, lang));
+    }
+    let more = (common - equal).saturating_sub(SHOWN_MAX as u64);
+    if more > 0 {
+        let _ = writeln!(out, "{}", lang.pick(format!("  and {more} more"), format!("  另有 {more} 个")));
+    }
+}
+
+fn differing_text(other: &str, answer: &DifferingAnswer, lang: Lang) -> String {
+    let question = [answer.images.join(" "), format!("{:?}", answer.prompt)].join(" ");
+    let question = one_line(question.trim_start());
+    let (Some(common), Some(first), Some(second)) = (answer.common_chars, &answer.first, &answer.other) else {
+        let not_kept = lang.pick("not kept; --detail text keeps all answers", "未保存；--detail text 可保存全部回答");
+        return format!("{question}{}{not_kept}", lang.pick(": ", "："));
+    };
+    let excerpt = |text: &str| {
+        let mut rest = text.chars().skip(common as usize);
+        let head: String = rest.by_ref().take(EXCERPT_CHARS).collect();
+        let more = if rest.next().is_some() { "…" } else { "" };
+        format!("“{}{more}”", plain(&head))
+    };
+    let (first, second) = (excerpt(first), excerpt(second));
+    lang.pick(
+        format!("{question}: the same for {common} characters, then A {first}, {other} {second}"),
+        format!("{question}：前 {common} 个字符相同，之后 A {first}，{other} {second}"),
+    )
+}
