@@ -21,8 +21,8 @@ class Pool:
     def __init__(self, folder, seed):
         self.folder, self.seed = pathlib.Path(folder), seed
         self.facts = json.loads((self.folder / "pool.json").read_text())
-        if self.facts["version"] != 1:
-            raise SystemExit(f"{folder}/pool.json: version {self.facts['version']}; this trainer reads version 1")
+        if self.facts["version"] != 2:
+            raise SystemExit(f"{folder}/pool.json: version {self.facts['version']}; this trainer reads version 2")
         self.atoms = len(self.facts["atoms"])
         self.place = {"visit": 0, "shard": 0, "block": 0}
         self.loaded = None

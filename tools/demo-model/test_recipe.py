@@ -27,7 +27,7 @@ def write_pool(folder, pictures):
     """A pool of one shard: blocks of two sizes, noise for pictures."""
     dice = random.Random(1)
     folder.mkdir(parents=True)
-    facts = {"version": 1, "atoms": ["tree", "cone"], "systems": ["You are a helpful assistant.", "你描述图片。"],
+    facts = {"version": 2, "atoms": ["tree", "cone"], "systems": ["You are a helpful assistant.", "你描述图片。"],
              "no_image": {"zh": "没有收到图片。", "en": "There is no image."}, "shard": pictures}
     (folder / "pool.json").write_text(json.dumps(facts))
     lines, pixels = [], b""

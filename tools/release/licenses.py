@@ -1,4 +1,5 @@
-"""Writes the licences of every library that is in the programs, with their texts, to stdout.
+"""Writes the licences of every library from a registry that is in the programs, with their texts, and what there is to say of
+Rust's own library, to stdout.
 
 licenses.py TARGET: `cargo tree` says what is built in, `cargo metadata` where its sources lie.
 """
@@ -34,6 +35,7 @@ def main(target):
     known = {(package["name"], package["version"]): package for package in packages}
     seen = {}
     print("Libraries within vlm-benchmark and vlm-server, and their licences. A text that several share stands once.")
+    print("Rust's standard library is in them too: copyright The Rust Project Contributors, MIT or Apache-2.0, whose texts stand below.")
     for key in built_in(target):
         package = known[key]
         print(f"\n{'=' * 78}\n{key[0]} {key[1]}: {package['license']}\n{package['repository'] or ''}".rstrip())

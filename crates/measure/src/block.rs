@@ -31,7 +31,8 @@ pub(crate) struct Section {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Cell {
     Count(Option<u64>),
-    Figure(Option<Estimate>),
+    /// With the number of values that it is made of; 1 for a figure of the whole run.
+    Figure(Option<Estimate>, u64),
 }
 
 impl Cell {
@@ -39,9 +40,17 @@ impl Cell {
     pub(crate) fn text(self) -> String {
         let text = match self {
             Self::Count(count) => count.map(|count| count.to_string()),
-            Self::Figure(figure) => figure.map(|figure| format!("{:.2}", figure.value)),
+            Self::Figure(figure, _) => figure.map(|figure| format!("{:.2}", figure.value)),
         };
         text.unwrap_or_else(|| "n/a".into())
+    }
+
+    /// As a number, if it is known.
+    pub(crate) fn value(self) -> Option<f64> {
+        match self {
+            Self::Count(count) => count.map(|count| count as f64),
+            Self::Figure(figure, _) => figure.map(|figure| figure.value),
+        }
     }
 }
 
@@ -49,7 +58,7 @@ impl Cell {
 pub(crate) fn sections(summary: &RunSummary) -> [Section; 4] {
     let totals = &summary.totals;
     let rates = &summary.throughput;
-    let bare = |value: Option<f64>| Cell::Figure(value.map(Estimate::bare));
+    let bare = |value: Option<f64>| Cell::Figure(value.map(Estimate::bare), 1);
     let of_run = [
         ("Successful requests:", Cell::Count(Some(summary.counts.complete))),
         ("Benchmark duration (s):", bare(summary.duration_s)),
@@ -67,7 +76,8 @@ pub(crate) fn sections(summary: &RunSummary) -> [Section; 4] {
             ("Median", metric.map(|metric| metric.median)),
             ("P99", metric.map(|metric| metric.p99)),
         ];
-        let rows = rows.map(|(statistic, figure)| (format!("{statistic} {label} (ms):"), Cell::Figure(figure)));
+        let n = metric.map_or(0, |metric| metric.n);
+        let rows = rows.map(|(statistic, figure)| (format!("{statistic} {label} (ms):"), Cell::Figure(figure, n)));
         Section { title, rows: rows.to_vec() }
     };
     [

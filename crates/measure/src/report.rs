@@ -11,14 +11,14 @@ mod grade;
 mod head;
 mod tokens;
 
-pub(crate) use grade::tally_text;
-pub(crate) use head::head_lines;
+pub(crate) use grade::graded;
+pub(crate) use head::head;
 
 /// Which run and which server, outcomes, figures with their intervals, limits, tokens and cautions.
 #[must_use]
 pub fn report(log: &RunLog, summary: &RunSummary, lang: Lang) -> String {
     let mut out = String::new();
-    head::head(&mut out, summary, lang);
+    head(summary, lang).iter().for_each(|text| line(&mut out, text));
     outcomes(&mut out, log, summary, lang);
     if summary.counts.complete > 0 {
         figures(&mut out, summary, lang);
@@ -48,26 +48,9 @@ const CAUSES_MAX: usize = 10;
 /// So much of a cause is shown.
 const CAUSE_CHARS_MAX: usize = 300;
 
+/// How many requests were planned and how they ended, failures by cause.
 fn outcomes(out: &mut String, log: &RunLog, summary: &RunSummary, lang: Lang) {
-    let counts = &summary.counts;
-    let unfinished = if summary.complete_run { "" } else { lang.pick(" [INCOMPLETE RUN]", "【未完成】") };
-    let unrecorded = match counts.unrecorded {
-        0 => String::new(),
-        n => lang.pick(format!(", {n} without a record"), format!("，无记录 {n}")),
-    };
-    line(
-        out,
-        &lang.pick(
-            format!(
-                "requests: {} planned, {} complete, {} not{unrecorded}{unfinished}",
-                counts.planned, counts.complete, counts.failed
-            ),
-            format!(
-                "请求：计划 {}，成功 {}，未成功 {}{unrecorded}{unfinished}",
-                counts.planned, counts.complete, counts.failed
-            ),
-        ),
-    );
+    line(out, &requests(summary, lang));
     let measured = log.records.iter().filter(|record| record.phase == Phase::Measured);
     let by_cause = crate::summary::causes(measured, lang);
     let mut causes: Vec<(&String, &u64)> = by_cause.iter().collect();
@@ -80,6 +63,21 @@ fn outcomes(out: &mut String, log: &RunLog, summary: &RunSummary, lang: Lang) {
         let kinds = causes.len() - CAUSES_MAX;
         line(out, &lang.pick(format!("  {rest} × {kinds} other causes"), format!("  {rest} × 其他 {kinds} 种原因")));
     }
+}
+
+/// How many requests were planned, and how many of them were complete.
+pub(crate) fn requests(summary: &RunSummary, lang: Lang) -> String {
+    let counts = &summary.counts;
+    let unfinished = if summary.complete_run { "" } else { lang.pick(" [INCOMPLETE RUN]", "【未完成】") };
+    let unrecorded = match counts.unrecorded {
+        0 => String::new(),
+        n => lang.pick(format!(", {n} without a record"), format!("，无记录 {n}")),
+    };
+    let (planned, complete, failed) = (counts.planned, counts.complete, counts.failed);
+    lang.pick(
+        format!("requests: {planned} planned, {complete} complete, {failed} not{unrecorded}{unfinished}"),
+        format!("请求：计划 {planned}，成功 {complete}，未成功 {failed}{unrecorded}{unfinished}"),
+    )
 }
 
 /// Words from elsewhere (a server's, a file's name) on one line, without what steers a terminal.

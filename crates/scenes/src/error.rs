@@ -46,7 +46,7 @@ pub enum Error {
     Geometry(#[from] geometry::Error),
 }
 
-const UNKNOWN: &str = "scenes that no pool.json names";
+const UNKNOWN: &str = "scenes that no pool.json of this version names";
 
 fn scenes(of: Origin) -> String {
     let split = match of.split {

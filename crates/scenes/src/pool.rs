@@ -17,6 +17,8 @@ use crate::{Border, Error, Facts, Split, View, draw};
 
 /// The file that says what the others hold.
 pub const HEAD: &str = "pool.json";
+/// Version of a pool: it rises when what a shard holds means something else, as when new things are marked.
+const VERSION: u32 = 2;
 /// How the name of a shard's lines ends.
 const LINES: &str = "jsonl";
 /// Pictures of a shard.
@@ -64,7 +66,7 @@ pub fn write(folder: &Path, split: Split, first: u64, shards: u64, written: &mut
     let [chinese, english] = NO_IMAGE;
     let names: Vec<String> = Atom::all().into_iter().map(Atom::name).collect();
     let head = json!({
-        "version": 1, "split": split, "first": first, "atoms": names, "systems": SYSTEMS,
+        "version": VERSION, "split": split, "first": first, "atoms": names, "systems": SYSTEMS,
         "no_image": {"zh": chinese, "en": english}, "shard": SHARD,
     });
     put(&folder.join(HEAD), |file| writeln!(file, "{head}"))?;
@@ -87,7 +89,10 @@ pub struct Origin {
 fn check_folder(folder: &Path, asked: Origin, shards: u64) -> Result<(), Error> {
     let head = folder.join(HEAD);
     let there = match fs::read(&head) {
-        Ok(bytes) => serde_json::from_slice(&bytes).ok(),
+        Ok(bytes) => {
+            let head: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            (head["version"] == VERSION).then(|| Origin::deserialize(&head).ok()).flatten()
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let is_empty = !(0..shards).any(|shard| shard_file(folder, shard, LINES).exists());
             is_empty.then_some(asked)
@@ -266,9 +271,11 @@ mod tests {
             let error = shards(split, first).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
         }
-        fs::write(folder.path().join("pool.json"), "{\"version\":1}").unwrap();
+        let older =
+            fs::read_to_string(folder.path().join("pool.json")).unwrap().replace("\"version\":2", "\"version\":1");
+        fs::write(folder.path().join("pool.json"), older).unwrap();
         let error = shards(Split::Training, 5).unwrap_err().to_string();
-        assert!(error.contains("scenes that no pool.json names"), "{error}");
+        assert!(error.contains("scenes that no pool.json of this version names"), "{error}");
     }
 
     #[test]

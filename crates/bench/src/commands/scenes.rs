@@ -216,7 +216,7 @@ fn other_pool(path: &Path, there: Option<&pool::Origin>, asked: &pool::Origin) -
         let split = if of.split == Split::Training { "训练用场景" } else { "检验用场景" };
         format!("从第 {} 个起的{split}", of.first)
     };
-    let there = there.map_or_else(|| "没有 pool.json 说明的场景".into(), name);
+    let there = there.map_or_else(|| "没有此版本的 pool.json 说明的场景".into(), name);
     let (path, asked) = (path.display(), name(asked));
     format!("{path}：该目录是{there}的训练集，而要求的是{asked}：请给出另一个目录，或与其相同的场景")
 }

@@ -37,14 +37,18 @@ pub(super) fn fields<S: Serializer>(given: &Map<String, Value>, serializer: S) -
 
 fn shown_fields(given: &Map<String, Value>) -> Map<String, Value> {
     let shown = |(name, value): (&String, &Value)| {
-        let value = match value {
-            _ if is_secret(name) => HIDDEN.into(),
-            Value::Object(fields) => Value::Object(shown_fields(fields)),
-            other => other.clone(),
-        };
+        let value = if is_secret(name) { HIDDEN.into() } else { shown_value(value) };
         (name.clone(), value)
     };
     given.iter().map(shown).collect()
+}
+
+fn shown_value(given: &Value) -> Value {
+    match given {
+        Value::Object(fields) => Value::Object(shown_fields(fields)),
+        Value::Array(list) => list.iter().map(shown_value).collect(),
+        other => other.clone(),
+    }
 }
 
 fn is_secret(name: &str) -> bool {
@@ -67,10 +71,12 @@ mod tests {
         assert_eq!(without_query_values("/v1/chat?api-version=1"), "/v1/chat?api-version=…");
         let fields = serde_json::json!({
             "api_key": "pw", "x": {"Access-Token": "pw", "max_tokens": 3}, "stop_token_ids": [1], "user": "u",
+            "tools": [{"server": [{"api_key": "pw"}], "name": "n"}],
         });
         let shown = Value::Object(shown_fields(fields.as_object().unwrap()));
         let want = serde_json::json!({
             "api_key": "…", "x": {"Access-Token": "…", "max_tokens": 3}, "stop_token_ids": [1], "user": "u",
+            "tools": [{"server": [{"api_key": "…"}], "name": "n"}],
         });
         assert_eq!(shown, want);
     }

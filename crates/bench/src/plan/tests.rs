@@ -112,3 +112,11 @@ fn goodput_limits() {
     let names: Vec<(&str, f64)> = plan.goodput.iter().map(|limit| (limit.metric.as_str(), limit.max)).collect();
     assert_eq!(names, [("ttft_ms", 500.0), ("e2e_ms", 10000.0)]);
 }
+
+#[test]
+fn what_a_comparison_leaves_out_are_fields_of_the_plan() {
+    let plan = serde_json::to_value(plan(&["--no-image"]).unwrap()).unwrap();
+    for name in measure::Comparison::LEFT_OUT {
+        assert!(plan.get(name).is_some(), "{name}");
+    }
+}

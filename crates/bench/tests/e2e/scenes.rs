@@ -43,7 +43,7 @@ fn a_pool_is_of_training_scenes_and_stays_what_it_is() {
     // A shard that nobody knows the scenes of.
     std::fs::write(folder.join("shard-00000.jsonl"), "").unwrap();
     let (_, stderr, status) = pool(&[]);
-    assert!(status == 2 && stderr.contains("scenes that no pool.json names"), "{stderr}");
+    assert!(status == 2 && stderr.contains("scenes that no pool.json of this version names"), "{stderr}");
     // With a head such as the program writes, the shard is taken for whole and nothing is drawn.
     std::fs::remove_file(folder.join("shard-00000.jsonl")).unwrap();
     scenes::pool::write(&folder, scenes::Split::Training, 0, 0, &mut |_| ()).unwrap();

@@ -1,8 +1,8 @@
 //! A comparison as plain text, and as rows for a spreadsheet.
 
-use super::{ComparedAnswers, ComparedFigure, ComparedRun, Comparison, DifferingAnswer, Ratio};
+use super::{ComparedAnswers, ComparedFigure, ComparedRun, Comparison, Difference, DifferingAnswer, Ratio};
 use crate::lang::Lang;
-use crate::report::{head_lines, one_line, plain, tally_text};
+use crate::report::{graded, head, one_line, plain, requests};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -21,12 +21,13 @@ impl Comparison {
     pub fn text(&self, lang: Lang) -> String {
         let mut out = String::new();
         for (number, run) in self.runs.iter().enumerate() {
-            head(&mut out, &letter(number), run, lang);
+            let _ = writeln!(out, "{}  {}", letter(number), plain(&run.name));
+            for text in described(run, lang) {
+                let _ = writeln!(out, "   {text}");
+            }
         }
         for difference in &self.asked_differently {
-            let values: Vec<String> = difference.values.iter().map(|value| shown(value, lang)).collect();
-            let (what, values) = (&difference.what, self.lettered(&values).join(lang.pick(", ", "，")));
-            let _ = writeln!(out, "{}{values}", lang.pick(format!("not the same {what}: "), format!("{what} 不同：")));
+            let _ = writeln!(out, "{}", difference_text(difference, lang));
         }
         self.table(&mut out, lang);
         for (number, answers) in self.answers.iter().enumerate() {
@@ -39,9 +40,10 @@ impl Comparison {
     /// The figures as rows, heading first: the name, each run's value, each further run's ratio to the first. Unknown is empty.
     #[must_use]
     pub fn rows(&self) -> Vec<Vec<String>> {
-        let names = self.runs.iter().map(|run| run.name.clone());
-        let ratios = (1..self.runs.len()).map(ratio_title);
-        let head = std::iter::once("figure".to_owned()).chain(names).chain(ratios).collect();
+        let names = || self.runs.iter().map(|run| run.name.clone());
+        let first = names().next().unwrap_or_default();
+        let ratios = names().skip(1).map(|name| format!("{name} / {first}"));
+        let head = std::iter::once("figure".to_owned()).chain(names()).chain(ratios).collect();
         let known = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value}"));
         let row = |figure: &ComparedFigure| {
             let values = figure.values.iter().map(|value| known(*value));
@@ -81,11 +83,6 @@ impl Comparison {
         }
     }
 
-    /// `A 1`, `B 2`, …
-    fn lettered(&self, values: &[String]) -> Vec<String> {
-        values.iter().enumerate().map(|(number, value)| format!("{} {value}", letter(number))).collect()
-    }
-
     /// Each caution once, with the runs that deserve it.
     fn cautions(&self, out: &mut String, lang: Lang) {
         let mut told: Vec<(String, Vec<String>)> = Vec::new();
@@ -115,33 +112,58 @@ fn ratio_title(number: usize) -> String {
     format!("{}/A", letter(number))
 }
 
-fn head(out: &mut String, letter: &str, run: &ComparedRun, lang: Lang) {
+/// A run without its figures: the head of its report, what became of its requests, how right its answers are, and how far the
+/// client may be wrong.
+fn described(run: &ComparedRun, lang: Lang) -> Vec<String> {
     let summary = &run.summary;
-    let _ = writeln!(out, "{letter}  {}", plain(&run.name));
-    for text in head_lines(summary, lang) {
-        let _ = writeln!(out, "   {text}");
+    let mut lines = head(summary, lang);
+    lines.push(requests(summary, lang));
+    lines.extend(summary.grade.as_ref().map(|grade| graded(grade, lang)));
+    if summary.counts.complete > 0 {
+        lines.push(summary.client.text(lang));
     }
-    let counts = &summary.counts;
-    let (planned, complete, failed) = (counts.planned, counts.complete, counts.failed);
-    let mut parts = vec![lang.pick(
-        format!("requests: {planned} planned, {complete} complete, {failed} not"),
-        format!("请求：计划 {planned}，成功 {complete}，未成功 {failed}"),
-    )];
-    parts.extend((!summary.complete_run).then(|| lang.pick("INCOMPLETE RUN", "未完成").to_owned()));
-    parts.extend(summary.grade.as_ref().map(|grade| {
-        let facts = tally_text(grade.facts, lang);
-        lang.pick(format!("facts right {facts}"), format!("事实正确 {facts}"))
-    }));
-    parts.push(summary.client.short_text(lang));
-    let _ = writeln!(out, "   {}", parts.join(lang.pick("; ", "；")));
+    lines
 }
 
-/// A value of the plan; of a long one only that it differs is said.
+fn difference_text(difference: &Difference, lang: Lang) -> String {
+    match difference {
+        Difference::Setting { name, values } => {
+            let values = lettered(values.iter().map(|value| shown(value, lang)), lang);
+            lang.pick(format!("not the same {name}: {values}"), format!("{name} 不同：{values}"))
+        }
+        Difference::Questions { asked, shared } => {
+            let counts = asked.iter().zip(shared).enumerate().map(|(number, (asked, shared))| match number {
+                0 => asked.to_string(),
+                _ => lang.pick(
+                    format!("{asked}, {shared} of them as in A"),
+                    format!("{asked}（其中 {shared} 个与 A 相同）"),
+                ),
+            });
+            let counts = lettered(counts, lang);
+            lang.pick(
+                format!("not the same questions (prompt and images): {counts}"),
+                format!("问题（提示与图像）不同：{counts}"),
+            )
+        }
+        Difference::Expectations => lang
+            .pick(
+                "not the same --expect: the scores are of different examinations",
+                "--expect 不同：得分来自不同的考题",
+            )
+            .to_owned(),
+    }
+}
+
+/// `A 1; B 2`.
+fn lettered(values: impl Iterator<Item = String>, lang: Lang) -> String {
+    let values: Vec<String> = values.enumerate().map(|(number, value)| format!("{} {value}", letter(number))).collect();
+    values.join(lang.pick("; ", "；"))
+}
+
 fn shown(value: &Value, lang: Lang) -> String {
     match value {
         Value::Null => lang.pick("none", "无").to_owned(),
         Value::String(text) => one_line(text),
-        Value::Array(list) => lang.pick(format!("{} of its own", list.len()), format!("各自的 {} 个", list.len())),
         other => one_line(&other.to_string()),
     }
 }
@@ -191,7 +213,10 @@ fn differing_text(other: &str, answer: &DifferingAnswer, lang: Lang) -> String {
         let mut rest = text.chars().skip(common as usize);
         let head: String = rest.by_ref().take(EXCERPT_CHARS).collect();
         let more = if rest.next().is_some() { "…" } else { "" };
-        format!("“{}{more}”", plain(&head))
+        match head.as_str() {
+            "" => lang.pick("ends", "结束").to_owned(),
+            head => format!("{head:?}{more}"),
+        }
     };
     let (first, second) = (excerpt(first), excerpt(second));
     lang.pick(

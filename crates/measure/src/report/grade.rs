@@ -9,7 +9,7 @@ const SHOWN_MAX: usize = 3;
 
 pub(super) fn grade(out: &mut String, summary: &RunSummary, lang: Lang) {
     let Some(grade) = &summary.grade else { return };
-    head(out, grade, lang);
+    line(out, &graded(grade, lang));
     let mut groups: Vec<(&String, &Tally)> = grade.groups.iter().collect();
     // The worst first.
     groups.sort_by(|a, b| a.1.part().unwrap_or(1.0).total_cmp(&b.1.part().unwrap_or(1.0)));
@@ -39,7 +39,8 @@ pub(super) fn grade(out: &mut String, summary: &RunSummary, lang: Lang) {
     }
 }
 
-fn head(out: &mut String, grade: &Grade, lang: Lang) {
+/// How much of what was expected is right, in one line.
+pub(crate) fn graded(grade: &Grade, lang: Lang) -> String {
     let all = tally_text(grade.facts, lang);
     let mut parts = vec![lang.pick(format!("facts right {all}"), format!("事实正确 {all}"))];
     if grade.whole.of > 0 {
@@ -59,14 +60,13 @@ fn head(out: &mut String, grade: &Grade, lang: Lang) {
         parts.push(lang.pick(format!("{count} not asked"), format!("未提问 {count}")));
     }
     let asked = grade.asked;
-    let text = lang.pick(
+    lang.pick(
         format!("graded: {asked} question{}; {}", if asked == 1 { "" } else { "s" }, parts.join("; ")),
         format!("评分：{asked} 个问题；{}", parts.join("；")),
-    );
-    line(out, &text);
+    )
 }
 
-pub(crate) fn tally_text(tally: Tally, lang: Lang) -> String {
+fn tally_text(tally: Tally, lang: Lang) -> String {
     let percent = tally.part().map_or_else(|| "n/a".into(), |part| format!("{} %", cut(part * 100.0, 2)));
     let Tally { right, of } = tally;
     lang.pick(format!("{right} of {of} ({percent})"), format!("{right}/{of}（{percent}）"))

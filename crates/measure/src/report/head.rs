@@ -1,56 +1,32 @@
 //! The head of the report: which run, which server, which machine, and whether the picture was seen.
 
-use super::{line, plain};
+use super::plain;
 use crate::lang::Lang;
 use crate::runlog::{ImageProof, ProofVerdict};
 use crate::summary::{RunFacts, RunSummary};
 use crate::timeline::{Clock, Definitions};
 
-pub(super) fn head(out: &mut String, summary: &RunSummary, lang: Lang) {
-    let has_figures = summary.counts.complete > 0;
-    for text in [
-        run_line(summary, lang),
-        server_line(summary, lang),
-        card_line(summary, lang),
-        titled(lang.pick("client machine", "客户端机器"), &client(&summary.run, lang), lang),
-        titled(lang.pick("figures", "数字"), &if has_figures { figures(summary, lang) } else { Vec::new() }, lang),
-        proof_line(summary, lang),
-    ]
-    .into_iter()
-    .flatten()
-    {
-        line(out, &text);
-    }
-}
-
-/// Which run, which server, which card, and whether the picture was seen: what tells one run from another.
-pub(crate) fn head_lines(summary: &RunSummary, lang: Lang) -> Vec<String> {
-    let lines =
-        [run_line(summary, lang), server_line(summary, lang), card_line(summary, lang), proof_line(summary, lang)];
-    lines.into_iter().flatten().collect()
-}
-
-fn run_line(summary: &RunSummary, lang: Lang) -> Option<String> {
-    titled(lang.pick("run", "运行"), &run(&summary.run), lang)
-}
-
-fn server_line(summary: &RunSummary, lang: Lang) -> Option<String> {
-    titled(lang.pick("server", "服务端"), &server(&summary.run, lang), lang)
-}
-
-fn card_line(summary: &RunSummary, lang: Lang) -> Option<String> {
-    titled(lang.pick("card", "加速卡"), &card(&summary.run, lang), lang)
-}
-
-fn proof_line(summary: &RunSummary, lang: Lang) -> Option<String> {
-    let words: Vec<String> = summary.image_proof.iter().flat_map(|given| proof(given, lang)).collect();
-    titled(lang.pick("image proof", "图像验证"), &words, lang)
-}
-
-/// `None` where there is nothing to say.
-fn titled(title: &str, words: &[String], lang: Lang) -> Option<String> {
-    let words: Vec<String> = words.iter().map(|word| plain(word)).collect();
-    (!words.is_empty()).then(|| format!("{title}{}{}", lang.pick(": ", "："), words.join(lang.pick(", ", "，"))))
+/// A line for each of them that is known.
+pub(crate) fn head(summary: &RunSummary, lang: Lang) -> Vec<String> {
+    let facts = &summary.run;
+    let lines = [
+        (lang.pick("run", "运行"), run(facts)),
+        (lang.pick("server", "服务端"), server(facts, lang)),
+        (lang.pick("card", "加速卡"), card(facts, lang)),
+        (lang.pick("client machine", "客户端机器"), client(facts, lang)),
+        (lang.pick("figures", "数字"), if summary.counts.complete > 0 { figures(summary, lang) } else { Vec::new() }),
+        (
+            lang.pick("image proof", "图像验证"),
+            summary.image_proof.iter().flat_map(|given| proof(given, lang)).collect(),
+        ),
+    ];
+    let known = lines.into_iter().filter(|(_, words)| !words.is_empty());
+    known
+        .map(|(title, words)| {
+            let words: Vec<String> = words.iter().map(|word| plain(word)).collect();
+            format!("{title}{}{}", lang.pick(": ", "："), words.join(lang.pick(", ", "，")))
+        })
+        .collect()
 }
 
 fn run(facts: &RunFacts) -> Vec<String> {

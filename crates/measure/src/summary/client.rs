@@ -223,26 +223,15 @@ impl ClientVerdict {
         if let (true, Some(max)) = (self.core_shared, self.read_lag_us_max) {
             let taken = self.involuntary_switches.unwrap_or_default();
             text.push_str(&lang.pick(
-                format!("; its core was shared: reads up to {} late, the core taken away {taken} times", bound(max)),
+                format!(
+                    "; its core was shared: reads up to {} late, the core taken away {taken} {}",
+                    bound(max),
+                    times(taken)
+                ),
                 format!("；其核被其他程序占用：读取最多迟 {}，被抢占 {taken} 次", bound(max)),
             ));
         }
         text
-    }
-
-    /// The verdict and the bound of a TTFT alone.
-    #[must_use]
-    pub(crate) fn short_text(&self, lang: Lang) -> String {
-        match self.ttft_bound_us.map(bound) {
-            Some(bound) if self.state == ClientState::Overloaded => lang.pick(
-                format!("client overloaded, TTFT good to ±{bound} only"),
-                format!("客户端过载，TTFT 误差可达 ±{bound}"),
-            ),
-            Some(bound) => {
-                lang.pick(format!("client: TTFT good to ±{bound}"), format!("客户端：TTFT 误差不超过 ±{bound}"))
-            }
-            None => lang.pick("client: its error is not known", "客户端：误差未知").to_owned(),
-        }
     }
 
     fn why_imprecise(&self, lang: Lang) -> String {
@@ -251,7 +240,7 @@ impl ClientVerdict {
                 let (longest, taken) =
                     (bound(self.write_us_p99.unwrap_or_default()), self.involuntary_switches.unwrap_or_default());
                 lang.pick(
-                    format!("handing a request to the system took {longest} (P99), its core taken away {taken} times"),
+                    format!("handing a request to the system took {longest} (P99), its core taken away {taken} {}", times(taken)),
                     format!("把请求交给系统用了 {longest}（P99），核被抢占 {taken} 次"),
                 )
             }
@@ -281,6 +270,10 @@ impl ClientVerdict {
         }
         causes
     }
+}
+
+fn times(count: u64) -> &'static str {
+    if count == 1 { "time" } else { "times" }
 }
 
 /// A bound in words.
