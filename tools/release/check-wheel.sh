@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
 # Installs a wheel into an empty environment, without a network, and runs the three commands of the script with it, as they were
-# always typed: check-wheel.sh WHEEL. It has a network of its own with nothing but loopback in it, where port 8001 is free.
+# always typed: check-wheel.sh WHEEL. It has a network of its own with nothing but loopback in it, where port 8001 is free. A wheel for
+# aarch64 is unpacked by pip into a folder, and its programs run by qemu.
 set -euo pipefail
+if [[ ${1:?a wheel} == *aarch64* && ${QEMU:-} != yes ]]; then
+  exec env QEMU=yes "$(dirname "$(readlink -f "$0")")/with-aarch64.sh" "$(readlink -f "$0")" "$@"
+fi
 if [ "${OWN_NETWORK:-}" != yes ]; then
   exec env OWN_NETWORK=yes unshare --user --map-root-user --net "$(readlink -f "$0")" "$@"
 fi
@@ -17,13 +21,18 @@ end() {
 trap end EXIT
 
 python3 -m venv "$work/env"
-"$work/env/bin/pip" install --quiet --disable-pip-version-check --no-index "$wheel"
-export PATH=$work/env/bin:/usr/bin:/bin HOME=$work LANG=C.UTF-8
+site=$work/env into=()
+if [ "${QEMU:-}" = yes ]; then
+  site=$work/wheel into=(--target "$work/wheel" --platform manylinux_2_17_aarch64 --only-binary=:all:)
+  export PYTHONPATH=$site
+fi
+"$work/env/bin/pip" install --quiet --disable-pip-version-check --no-index "${into[@]}" "$wheel"
+export PATH=$site/bin:$work/env/bin:/usr/bin:/bin HOME=$work LANG=C.UTF-8
 cd "$work"
 cp "$root/examples/test.png" .
 cp "$(python -c 'import vlm_benchmark; print(vlm_benchmark.__file__)')" .
 
-vlm-server --model "$work/env/share/vlm-benchmark/models/road-works" \
+vlm-server --model "$site/share/vlm-benchmark/models/road-works" \
   --served-model-name /data/models/Qwen2-VL-7B-Instruct Qwen2-VL-7B-Instruct \
   --dtype bfloat16 --max_num_seqs 256 --max-model-len 16384 --port 8001 --host 127.0.0.1 2> server.log &
 server=$!

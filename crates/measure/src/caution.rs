@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Caution {
     Incomplete { by: Option<String>, planned: u64, ended: u64 },
     Survivors { complete: u64, failed: u64 },
+    AnswersCutOff { answers: u64, of: u64 },
     FewRequests { n: u64 },
     WarmCache(WarmCache),
     OutputLength { asked: u64, different: u64, of: u64 },
@@ -107,6 +108,7 @@ impl Caution {
             Self::Incomplete { by: Some(by), planned, ended } => format!("INCOMPLETE: the run was stopped by {by} after {ended} of {planned} requests; the figures are those of the requests that completed, and rates count only their tokens over the whole time"),
             Self::Incomplete { by: None, planned, ended } => format!("INCOMPLETE: the log has no end (a crash, kill -9, or the run is still going on): {ended} of {planned} requests are in it; the figures are theirs"),
             Self::Survivors { complete, failed } => format!("{failed} of {} requests failed: the figures are those of the {complete} that completed; look at their causes before comparing", complete + failed),
+            Self::AnswersCutOff { answers, of } => format!("{answers} of {of} answer{} cut off at --output_len: what stood behind is missing, and counts as wrong where it was expected; raise --output_len", if *of == 1 { " was" } else { "s were" }),
             Self::FewRequests { n } => format!("n = {n}: mean, median and P99 of {n} request{} say little about the next one; use --num-prompts for more", if *n == 1 { "" } else { "s" }),
             Self::WarmCache(cache) => cache.english(),
             Self::OutputLength { asked, different, of } => format!("--ignore-eos asked for {asked} tokens, but {different} of {of} requests generated another number: does the server honour ignore_eos? Do not compare these figures at equal length"),
@@ -146,6 +148,7 @@ impl Caution {
             Self::Incomplete { by: Some(by), planned, ended: 0 } => format!("未完成：测试被 {by} 中止，计划 {planned} 个请求，没有一个结束，因此没有数字"),
             Self::Incomplete { by: Some(by), planned, ended } => format!("未完成：测试被 {by} 中止，计划 {planned} 个请求只结束了 {ended} 个；以下数字仅代表已完成的请求，速率只按其 token 除以全部时间计算"),
             Self::Survivors { complete, failed } => format!("{} 个请求中有 {failed} 个失败：数字只代表成功的 {complete} 个；比较之前请先看失败原因", complete + failed),
+            Self::AnswersCutOff { answers, of } => format!("{of} 个回答中有 {answers} 个在 --output_len 处被截断：其后的内容缺失，评分时按错误计；请增大 --output_len"),
             Self::FewRequests { n } => format!("n = {n}：{n} 个请求的均值、中位数和 P99 说明不了什么；用 --num-prompts 增加请求数"),
             Self::WarmCache(cache) => cache.chinese(),
             Self::OutputLength { asked, different, of } => format!("--ignore-eos 要求 {asked} 个 token，但 {of} 个请求中有 {different} 个长度不同：服务端是否支持 ignore_eos？不可按等长比较"),

@@ -2,7 +2,6 @@
 //! files.
 
 use crate::block::{Cell, sections};
-use crate::estimate::{Estimate, Interval};
 use crate::runlog::{Header, RunLog};
 use crate::summary::{RunSummary, Summarise};
 use serde::Serialize;
@@ -62,6 +61,11 @@ pub enum Difference {
         /// How many of those the first run asked too.
         shared: Vec<u64>,
     },
+    /// Prompt tokens billed a request, of the same questions: another chat template, or another size of the images.
+    BilledTokens {
+        /// Each run's mean.
+        means: Vec<f64>,
+    },
     /// What was expected of the answers, so that the scores are of different examinations.
     Expectations,
 }
@@ -85,9 +89,20 @@ pub struct ComparedFigure {
 pub struct Ratio {
     /// The figure by the first run's.
     pub value: f64,
-    /// Whether the two 95 % intervals lie apart, of a TTFT by more than the client may be wrong; `None` where one of the figures has
-    /// no interval or too few values.
-    pub apart: Option<bool>,
+    /// How the two 95 % intervals lie; `None` where one of the figures has no interval or too few values.
+    pub intervals: Option<Intervals>,
+}
+
+/// How two 95 % intervals lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Intervals {
+    /// Apart.
+    Apart,
+    /// Apart, but by no more than the two clients may be wrong.
+    WithinClientError,
+    /// They overlap.
+    Overlap,
 }
 
 impl Comparison {
@@ -134,7 +149,7 @@ impl Comparison {
         let others = asked.iter().skip(1);
         Self {
             schema: SCHEMA,
-            asked_differently: asked::differences(&headers, &asked),
+            asked_differently: asked::differences(&headers, &asked, &compared),
             figures: figures(&compared),
             answers: asked.first().map(|first| others.map(|other| first.compare(other)).collect()).unwrap_or_default(),
             runs: compared,
@@ -165,10 +180,14 @@ fn figures(runs: &[ComparedRun]) -> Vec<ComparedFigure> {
 }
 
 fn lines(summary: &RunSummary) -> Vec<Line> {
-    let bound_ms = summary.client.ttft_bound_us.unwrap_or_default() / 1e3;
+    let client = &summary.client;
     let line = |(label, cell): (String, Cell)| {
-        let client_ms = if label.ends_with("TTFT (ms):") { bound_ms } else { 0.0 };
-        Line { label, cell, client_ms }
+        let bound_us = match label.as_str() {
+            "Mean TTFT (ms):" | "Median TTFT (ms):" => client.ttft_mean_bound_us,
+            "P99 TTFT (ms):" => client.ttft_bound_us,
+            _ => None,
+        };
+        Line { label, cell, client_ms: bound_us.unwrap_or_default() / 1e3 }
     };
     sections(summary).into_iter().flat_map(|section| section.rows).map(line).collect()
 }
@@ -176,11 +195,16 @@ fn lines(summary: &RunSummary) -> Vec<Line> {
 fn ratio(first: &Line, other: &Line) -> Option<Ratio> {
     let (base, value) = (first.cell.value()?, other.cell.value()?);
     let interval = |line: &Line| match line.cell {
-        Cell::Figure(Some(Estimate { interval: Some(Interval { low, high }), .. }), n) if n >= APART_FROM_N => {
-            Some((low - line.client_ms, high + line.client_ms))
-        }
+        Cell::Figure(Some(estimate), n) if n >= APART_FROM_N => estimate.interval,
         _ => None,
     };
-    let apart = interval(first).zip(interval(other)).map(|(a, b)| a.1 < b.0 || b.1 < a.0);
-    (base != 0.0).then(|| Ratio { value: value / base, apart })
+    let intervals = interval(first).zip(interval(other)).map(|(a, b)| {
+        let gap_ms = (b.low - a.high).max(a.low - b.high);
+        match gap_ms {
+            gap if gap <= 0.0 => Intervals::Overlap,
+            gap if gap <= first.client_ms + other.client_ms => Intervals::WithinClientError,
+            _ => Intervals::Apart,
+        }
+    });
+    (base != 0.0).then(|| Ratio { value: value / base, intervals })
 }

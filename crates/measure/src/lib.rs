@@ -24,7 +24,9 @@ mod vllm_json;
 
 pub use block::block;
 pub use caution::{Caution, Unproved, WarmCache};
-pub use compare::{ComparedAnswers, ComparedFigure, ComparedRun, Comparison, Difference, DifferingAnswer, Ratio};
+pub use compare::{
+    ComparedAnswers, ComparedFigure, ComparedRun, Comparison, Difference, DifferingAnswer, Intervals, Ratio,
+};
 pub use csv::requests_csv;
 pub use estimate::{Estimate, Interval};
 pub use event::{EventKind, EventStamp};

@@ -5,6 +5,7 @@ use crate::metric::METRICS;
 use crate::record::Phase;
 use crate::runlog::{RunLog, ServerTime};
 use crate::summary::{MetricSummary, RunSummary};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 mod grade;
@@ -52,17 +53,20 @@ const CAUSE_CHARS_MAX: usize = 300;
 fn outcomes(out: &mut String, log: &RunLog, summary: &RunSummary, lang: Lang) {
     line(out, &requests(summary, lang));
     let measured = log.records.iter().filter(|record| record.phase == Phase::Measured);
-    let by_cause = crate::summary::causes(measured, lang);
+    causes(&crate::summary::causes(measured, lang), lang).iter().for_each(|text| line(out, text));
+}
+
+/// A line for each cause of failures, the most frequent first.
+pub(crate) fn causes(by_cause: &BTreeMap<String, u64>, lang: Lang) -> Vec<String> {
     let mut causes: Vec<(&String, &u64)> = by_cause.iter().collect();
     causes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-    for (cause, count) in causes.iter().take(CAUSES_MAX) {
-        line(out, &format!("  {count} × {}", one_line(cause)));
-    }
+    let shown = causes.iter().take(CAUSES_MAX).map(|(cause, count)| format!("  {count} × {}", one_line(cause)));
     let rest: u64 = causes.iter().skip(CAUSES_MAX).map(|(_, count)| **count).sum();
-    if rest > 0 {
+    let others = (rest > 0).then(|| {
         let kinds = causes.len() - CAUSES_MAX;
-        line(out, &lang.pick(format!("  {rest} × {kinds} other causes"), format!("  {rest} × 其他 {kinds} 种原因")));
-    }
+        lang.pick(format!("  {rest} × {kinds} other causes"), format!("  {rest} × 其他 {kinds} 种原因"))
+    });
+    shown.chain(others).collect()
 }
 
 /// How many requests were planned, and how many of them were complete.

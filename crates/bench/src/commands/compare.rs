@@ -5,6 +5,7 @@ use crate::cli::{CompareArgs, CompareFormat};
 use crate::session::Failure;
 use crate::store::{csv_bytes, pretty, read_run};
 use measure::{Comparison, Lang, RunLog, Summarise};
+use std::io::Write;
 
 /// Computes the figures of two or more runs in one way and prints them side by side.
 ///
@@ -26,7 +27,11 @@ pub fn compare(args: &CompareArgs, lang: Lang) -> Result<u8, Failure> {
     write_out(&match args.format {
         CompareFormat::Text => comparison.text(lang).into_bytes(),
         CompareFormat::Json => pretty(&comparison),
-        CompareFormat::Csv => csv_bytes(&comparison.rows(), args.bom),
+        CompareFormat::Csv => {
+            // Nobody can be told that stderr is gone.
+            let _ = std::io::stderr().lock().write_all(comparison.remarks(lang).as_bytes());
+            csv_bytes(&comparison.rows(), args.bom)
+        }
     })?;
     Ok(0)
 }

@@ -30,6 +30,16 @@ impl Plan {
 }
 
 pub(super) fn access(args: &RunArgs) -> Result<Access, PlanError> {
+    if args.host.contains('/') {
+        return Err(PlanError::Value {
+            flag: "--host",
+            given: args.host.clone(),
+            why: words(
+                "a name or an address is expected, such as 127.0.0.1; a URL goes to --base-url",
+                "应为主机名或地址，例如 127.0.0.1；URL 请用 --base-url 给出",
+            ),
+        });
+    }
     let host = if args.host.contains(':') && !args.host.starts_with('[') {
         format!("[{}]", args.host)
     } else {

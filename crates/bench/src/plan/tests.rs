@@ -47,6 +47,7 @@ fn what_cannot_be_done_is_said() {
     check_refused(&["--no-image", "--goodput", "speed:5"], "NAME one of ttft");
     check_refused(&["--no-image", "--slo", "ttft:500"], "STATISTIC one of mean");
     check_refused(&["--no-image", "--base-url", "ftp://x"], "http and https");
+    check_refused(&["--no-image", "--host", "http://127.0.0.1:8000"], "a URL goes to --base-url");
     check_refused(&["--no-image", "--cold"], "--cold without images");
     check_refused(&["--no-image", "--image-proof"], "--image-proof needs an image");
     check_refused(&["--image_path", "a", "--resize", "0x5"], "width x height");

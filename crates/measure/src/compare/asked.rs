@@ -1,6 +1,6 @@
 //! What a run asked, so that it can be held against what another one asked. It must not know figures.
 
-use super::{Comparison, Difference};
+use super::{ComparedRun, Comparison, Difference};
 use crate::expect::{Expectation, ExpectedFact};
 use crate::record::{Outcome, Phase, RequestRecord};
 use crate::runlog::{Header, RunLog};
@@ -62,7 +62,7 @@ fn demand<'a>(header: &'a Header, expectation: &'a Expectation) -> (Option<Quest
 }
 
 /// What was not the same in all runs.
-pub(super) fn differences(headers: &[&Header], asked: &[Asked<'_>]) -> Vec<Difference> {
+pub(super) fn differences(headers: &[&Header], asked: &[Asked<'_>], runs: &[ComparedRun]) -> Vec<Difference> {
     let mut out = Vec::new();
     let Some((first, others)) = asked.split_first() else { return out };
     if others.iter().any(|other| other.questions != first.questions) {
@@ -71,6 +71,10 @@ pub(super) fn differences(headers: &[&Header], asked: &[Asked<'_>]) -> Vec<Diffe
             asked: asked.iter().map(|run| run.questions.len() as u64).collect(),
             shared: asked.iter().map(shared).collect(),
         });
+    } else if let Some(means) = runs.iter().map(billed_mean).collect::<Option<Vec<f64>>>()
+        && means.windows(2).any(|pair| pair[0] != pair[1])
+    {
+        out.push(Difference::BilledTokens { means });
     }
     let output_lens = asked.iter().map(|run| match run.output_lens.iter().collect::<Vec<_>>()[..] {
         [] => Value::Null,
@@ -89,6 +93,12 @@ pub(super) fn differences(headers: &[&Header], asked: &[Asked<'_>]) -> Vec<Diffe
         out.push(Difference::Expectations);
     }
     out
+}
+
+/// Prompt tokens of a complete request, where the server tells of all.
+fn billed_mean(run: &ComparedRun) -> Option<f64> {
+    let complete = run.summary.counts.complete;
+    (complete > 0).then_some(run.summary.totals.input_tokens? as f64 / complete as f64)
 }
 
 /// A setting, if it is not the same in all runs.

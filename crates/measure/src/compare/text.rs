@@ -1,8 +1,8 @@
 //! A comparison as plain text, and as rows for a spreadsheet.
 
-use super::{ComparedAnswers, ComparedFigure, ComparedRun, Comparison, Difference, DifferingAnswer, Ratio};
+use super::{ComparedAnswers, ComparedFigure, ComparedRun, Comparison, Difference, DifferingAnswer, Intervals, Ratio};
 use crate::lang::Lang;
-use crate::report::{graded, head, one_line, plain, requests};
+use crate::report::{causes, graded, head, one_line, plain, requests};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -19,6 +19,19 @@ impl Comparison {
     /// Which runs, what was asked differently, the figures, the answers, and the cautions of each run.
     #[must_use]
     pub fn text(&self, lang: Lang) -> String {
+        let mut out = self.head(lang);
+        self.table(&mut out, lang);
+        out + &self.tail(lang)
+    }
+
+    /// All that stands around the figures in [`Comparison::text`]: what a reader of the rows needs too.
+    #[must_use]
+    pub fn remarks(&self, lang: Lang) -> String {
+        self.head(lang) + &self.tail(lang)
+    }
+
+    /// Which runs, and what was asked differently.
+    fn head(&self, lang: Lang) -> String {
         let mut out = String::new();
         for (number, run) in self.runs.iter().enumerate() {
             let _ = writeln!(out, "{}  {}", letter(number), plain(&run.name));
@@ -29,9 +42,17 @@ impl Comparison {
         for difference in &self.asked_differently {
             let _ = writeln!(out, "{}", difference_text(difference, lang));
         }
-        self.table(&mut out, lang);
+        out
+    }
+
+    /// The answers, and the cautions of each run.
+    fn tail(&self, lang: Lang) -> String {
+        let mut out = String::new();
+        let of_length = ["output_len", "ignore_eos"];
+        let is_of_length = |difference: &Difference| matches!(difference, Difference::Setting { name, .. } if of_length.contains(&name.as_str()));
+        let lengths_differ = self.asked_differently.iter().any(is_of_length);
         for (number, answers) in self.answers.iter().enumerate() {
-            write_answers(&mut out, &letter(number + 1), answers, lang);
+            write_answers(&mut out, &letter(number + 1), answers, lengths_differ, lang);
         }
         self.cautions(&mut out, lang);
         out
@@ -64,20 +85,18 @@ impl Comparison {
             let row: String = values.chain(ratios).collect();
             let _ = writeln!(out, "{:<NAME_WIDTH$}{}", figure.name, row.trim_end());
         }
-        let has =
-            |apart| self.figures.iter().flat_map(|figure| &figure.ratios).flatten().any(|ratio| ratio.apart == apart);
-        if has(Some(false)) {
-            let text = lang.pick("≈ the 95 % intervals overlap: not told apart", "≈ 95 % 区间重叠：不能区分");
-            let _ = writeln!(out, "{text}");
+        // Counts and rates have no interval in any run.
+        let latencies = self.figures.iter().filter(|figure| figure.name.ends_with("(ms)"));
+        let told: Vec<Ratio> = latencies.flat_map(|figure| &figure.ratios).flatten().copied().collect();
+        for (intervals, words) in legend(lang) {
+            if told.iter().any(|ratio| ratio.intervals == Some(intervals)) {
+                let _ = writeln!(out, "{words}");
+            }
         }
-        if has(Some(true)) {
-            let text = lang.pick("* the 95 % intervals lie apart", "* 95 % 区间不重叠");
-            let _ = writeln!(out, "{text}");
-        }
-        if !has(Some(false)) && !has(Some(true)) {
+        if !told.is_empty() && told.iter().all(|ratio| ratio.intervals.is_none()) {
             let text = lang.pick(
-                "no figure has a 95 % interval in both: a ratio may be chance; --num-prompts gives more values",
-                "没有两边都有 95 % 区间的数字：比值可能是偶然；用 --num-prompts 取得更多值",
+                "no figure has a 95 % interval of 10 values or more in both: a ratio may be chance; --num-prompts gives more values",
+                "没有两边都有 95 % 区间且不少于 10 个值的数字：比值可能是偶然；用 --num-prompts 取得更多值",
             );
             let _ = writeln!(out, "{text}");
         }
@@ -102,6 +121,24 @@ impl Comparison {
     }
 }
 
+/// What the marks behind ratios mean.
+fn legend(lang: Lang) -> [(Intervals, &'static str); 3] {
+    [
+        (
+            Intervals::Apart,
+            lang.pick(
+                "* the 95 % intervals lie apart: of the requests of a run; how runs differ is seen by repeating them",
+                "* 95 % 区间不重叠：指一次运行内各请求的波动；运行之间的差别需重复运行才能看出",
+            ),
+        ),
+        (
+            Intervals::WithinClientError,
+            lang.pick("± apart by no more than the clients may be wrong", "± 相差不超过客户端可能的误差"),
+        ),
+        (Intervals::Overlap, lang.pick("≈ the 95 % intervals overlap: not told apart", "≈ 95 % 区间重叠：不能区分")),
+    ]
+}
+
 /// Runs are called A, B, … Z, then 27, 28, ….
 fn letter(number: usize) -> String {
     let letter = u8::try_from(number).ok().filter(|number| *number < 26).map(|number| char::from(b'A' + number));
@@ -118,6 +155,7 @@ fn described(run: &ComparedRun, lang: Lang) -> Vec<String> {
     let summary = &run.summary;
     let mut lines = head(summary, lang);
     lines.push(requests(summary, lang));
+    lines.extend(causes(&summary.counts.by_cause, lang));
     lines.extend(summary.grade.as_ref().map(|grade| graded(grade, lang)));
     if summary.counts.complete > 0 {
         lines.push(summary.client.text(lang));
@@ -145,6 +183,15 @@ fn difference_text(difference: &Difference, lang: Lang) -> String {
                 format!("问题（提示与图像）不同：{counts}"),
             )
         }
+        Difference::BilledTokens { means } => {
+            let means = lettered(means.iter().map(|mean| format!("{}", (mean * 100.0).round() / 100.0)), lang);
+            lang.pick(
+                format!(
+                    "not the same prompt tokens billed a request: {means} (another chat template or size of the images)"
+                ),
+                format!("每个请求计费的输入 token 不同：{means}（对话模板或图像尺寸不同）"),
+            )
+        }
         Difference::Expectations => lang
             .pick(
                 "not the same --expect: the scores are of different examinations",
@@ -170,15 +217,16 @@ fn shown(value: &Value, lang: Lang) -> String {
 
 fn ratio_text(ratio: Option<Ratio>) -> String {
     let Some(ratio) = ratio else { return format!("{:>RATIO_WIDTH$}  ", "-") };
-    let mark = match ratio.apart {
-        Some(true) => '*',
-        Some(false) => '≈',
+    let mark = match ratio.intervals {
+        Some(Intervals::Apart) => '*',
+        Some(Intervals::WithinClientError) => '±',
+        Some(Intervals::Overlap) => '≈',
         None => ' ',
     };
     format!("{:>RATIO_WIDTH$.3} {mark}", ratio.value)
 }
 
-fn write_answers(out: &mut String, other: &str, answers: &ComparedAnswers, lang: Lang) {
+fn write_answers(out: &mut String, other: &str, answers: &ComparedAnswers, lengths_differ: bool, lang: Lang) {
     let ComparedAnswers { common, equal, differing } = answers;
     if *common == 0 {
         let text = lang.pick(
@@ -188,9 +236,13 @@ fn write_answers(out: &mut String, other: &str, answers: &ComparedAnswers, lang:
         let _ = writeln!(out, "{text}");
         return;
     }
+    let lengths = match lengths_differ && equal < common {
+        true => lang.pick(" (the lengths asked for differ)", "（要求的长度不同）"),
+        false => "",
+    };
     let text = lang.pick(
-        format!("answers of A and {other}: {equal} of {common} equal to the letter"),
-        format!("A 与 {other} 的回答：{common} 个中 {equal} 个逐字相同"),
+        format!("answers of A and {other}: {equal} of {common} equal to the letter{lengths}"),
+        format!("A 与 {other} 的回答：{common} 个中 {equal} 个逐字相同{lengths}"),
     );
     let _ = writeln!(out, "{text}");
     for answer in differing.iter().take(SHOWN_MAX) {

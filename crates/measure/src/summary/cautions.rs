@@ -59,6 +59,12 @@ fn of_the_run(log: &RunLog, summary: &RunSummary, complete: &[&Timeline<'_>], ou
             }),
         }
     }
+    let answers =
+        || log.records.iter().filter(|record| record.phase == Phase::Accuracy && record.outcome == Outcome::Complete);
+    let cut_off = answers().filter(|record| record.finish_reason.as_deref() == Some("length")).count() as u64;
+    if cut_off > 0 {
+        out.push(Caution::AnswersCutOff { answers: cut_off, of: answers().count() as u64 });
+    }
     let bad: Vec<&Degenerate> = log
         .records
         .iter()

@@ -63,6 +63,9 @@ pub struct ClientVerdict {
     pub state: ClientState,
     /// 99 of 100 TTFTs are wrong by no more than this.
     pub ttft_bound_us: Option<f64>,
+    /// A mean TTFT is wrong by no more than this.
+    #[serde(default)]
+    pub ttft_mean_bound_us: Option<f64>,
     /// What the larger part of that bound is.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ttft_bound_by: Option<BoundBy>,
@@ -118,6 +121,7 @@ impl ClientVerdict {
             .collect();
         let ttft: Vec<f64> = firsts.iter().map(|(_, receiving, write)| receiving + write).collect();
         let events: Vec<f64> = receiving.iter().flatten().flatten().copied().collect();
+        let mean = |values: &[f64]| Sample::new(values.iter().copied()).map(|sample| sample.mean());
         let known = |values: &[f64]| p99(values).filter(|_| all_known).map(|bound| bound + UNSEEN_US);
         let ttft_bound_by = p99(&ttft).filter(|_| all_known).and_then(|bound| {
             let distance = |(_, receiving, write): &(usize, f64, f64)| (receiving + write - bound).abs();
@@ -133,6 +137,7 @@ impl ClientVerdict {
         let mut verdict = Self {
             state: ClientState::Unknown,
             ttft_bound_us: known(&ttft),
+            ttft_mean_bound_us: mean(&ttft).filter(|_| all_known).map(|bound| bound + UNSEEN_US),
             ttft_bound_by,
             net_of_upload_bound_us: known(&ttft)
                 .zip(read_lag_us_p99)

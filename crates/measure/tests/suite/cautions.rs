@@ -261,6 +261,7 @@ fn every_caution() -> Vec<Caution> {
         Caution::Incomplete { by: Some("SIGINT".into()), planned: 9, ended: 4 },
         Caution::Incomplete { by: None, planned: 9, ended: 4 },
         Caution::Survivors { complete: 1, failed: 2 },
+        Caution::AnswersCutOff { answers: 1, of: 1 },
         Caution::FewRequests { n: 1 },
         warm_cache(2, true, false, None),
         warm_cache(2, true, true, Some(1145)),
@@ -325,4 +326,21 @@ fn caution_names_sizes(caution: &Caution) -> bool {
 /// Every caution of the schema, so that a new one cannot be forgotten here.
 pub(crate) fn examples() -> Vec<Caution> {
     every_caution()
+}
+
+#[test]
+fn answers_that_were_cut_off_at_their_length() {
+    let answer = |index: u64, phase: Phase, reason: &str| {
+        let mut record = request(index, "t100 t101 d102", 10, 2);
+        (record.phase, record.finish_reason) = (phase, Some(reason.into()));
+        record
+    };
+    let of = |records: Vec<RequestRecord>| {
+        let cautions = summary(records).cautions;
+        cautions.into_iter().find(|caution| matches!(caution, Caution::AnswersCutOff { .. }))
+    };
+    let cut = of(vec![answer(0, Phase::Accuracy, "length"), answer(1, Phase::Accuracy, "stop")]);
+    assert_eq!(cut, Some(Caution::AnswersCutOff { answers: 1, of: 2 }));
+    // With --ignore-eos no answer is looked at, and all of the load have the length asked for.
+    assert_eq!(of(vec![answer(0, Phase::Preliminary, "length"), answer(1, Phase::Measured, "length")]), None);
 }
