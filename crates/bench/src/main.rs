@@ -54,7 +54,7 @@ fn run(args: &RunArgs, lang: Lang) -> Result<u8, Failure> {
     let (prepared, model) = embedded.map_or_else(|| (args.clone(), None), |(args, model)| (args, Some(model)));
     let (plan, access) = Plan::new(&prepared).map_err(refused)?;
     if args.dry_run {
-        session::check_files(&plan, lang)?;
+        session::check_files(&plan, &access, lang)?;
         let _ = std::io::stdout().lock().write_all(&store::pretty(&plan));
         return Ok(0);
     }
@@ -68,7 +68,7 @@ fn run(args: &RunArgs, lang: Lang) -> Result<u8, Failure> {
     };
     // Before any other thread: threads inherit the mask.
     let stop = stop::catch_signals().map_err(|error| Failure { status: 1, text: error.to_string() })?;
-    let draft = session::read_files(&plan, lang)?;
+    let draft = session::read_files(&plan, &access, lang)?;
     let Some(model) = model else { return session::run(plan, access, draft, &output, stop, lang) };
     let server = embedded::start(&model, &stop, lang)?;
     let (plan, access) = plan.moved(access, server.url()).map_err(refused)?;

@@ -86,7 +86,10 @@ fn check_new(args: &ScenesArgs, marker: &Path, lang: Lang) -> Result<(), Failure
 }
 
 fn pictures(args: &ScenesArgs, split: Split, progress: &Progress, lang: Lang) -> Result<(), Failure> {
-    fs::create_dir_all(&args.folder).map_err(|error| cannot_write(&args.folder, &error))?;
+    fs::create_dir_all(&args.folder).map_err(|error| {
+        let expected = lang.pick("a folder that is there or can be made is expected", "应为已有的或可以新建的目录");
+        unusable(format!("{}: {expected}: {error}", args.folder.display()))
+    })?;
     let view = View {
         width: args.size.0,
         height: args.size.1,

@@ -23,7 +23,8 @@ use std::path::Path;
 ///
 /// # Errors
 /// [`Failure`] with status 2.
-pub fn check_files(plan: &Plan, lang: Lang) -> Result<(), Failure> {
+pub fn check_files(plan: &Plan, access: &Access, lang: Lang) -> Result<(), Failure> {
+    check_authorities(access, lang)?;
     check_tokenizer_path(plan, lang)?;
     let mut plan = plan.clone();
     if needs_tokenizer(&plan) {
@@ -38,10 +39,19 @@ pub fn check_files(plan: &Plan, lang: Lang) -> Result<(), Failure> {
 ///
 /// # Errors
 /// [`Failure`] with status 2.
-pub fn read_files(plan: &Plan, lang: Lang) -> Result<Draft, Failure> {
+pub fn read_files(plan: &Plan, access: &Access, lang: Lang) -> Result<Draft, Failure> {
+    check_authorities(access, lang)?;
     check_tokenizer_path(plan, lang)?;
     let tokenizer = tokenizer(plan, lang)?;
     Draft::new(plan, tokenizer.as_ref(), stamp::unix_ns()).map_err(|error| Failure::usage(error.text(lang)))
+}
+
+/// Looks at `--cacert`, even where no connection would ask for it.
+fn check_authorities(access: &Access, lang: Lang) -> Result<(), Failure> {
+    match &access.tls.cacert {
+        Some(_) => client_config(&access.tls).map(|_| ()).map_err(|error| Failure::usage(error.text(lang))),
+        None => Ok(()),
+    }
 }
 
 impl Session {

@@ -161,6 +161,8 @@ fn bad_arguments_are_status_2_and_leave_nothing() {
         "--no-image --base-url nonsense",
         "--no-image --nonsense",
         "--no-image --cacert /nowhere --base-url https://127.0.0.1:1 --model m",
+        "--no-image --cacert /nowhere --base-url https://127.0.0.1:1 --model m --dry-run",
+        "--no-image --cacert /nowhere --base-url http://127.0.0.1:1 --model m",
         "--no-image --tokenizer /nowhere/x --model m",
         "--no-image --prompts /nowhere/x --model m",
     ] {

@@ -31,6 +31,9 @@ fn a_folder_of_scenes_holds_pictures_their_truth_and_what_must_be_said() {
 
     let (_, stderr, status) = command(&["scenes", path]);
     assert!(status == 2 && stderr.contains("holds scenes already"), "{stderr}");
+    // A file is no folder.
+    let (_, stderr, status) = command(&["scenes", &crate::rig::picture()]);
+    assert!(status == 2 && stderr.contains("a folder that is there or can be made is expected"), "{stderr}");
 }
 
 #[test]

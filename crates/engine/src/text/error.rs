@@ -30,9 +30,9 @@ pub enum TextError {
         /// What is wrong with it.
         reason: String,
     },
-    /// `--chat-template` looks like a path, and no file is there.
+    /// `--chat-template` looks like a path, and no template can be read there.
     #[error(
-        "--chat-template {given}: no such file ({reason}); give the path of a template file, or the template itself \
+        "--chat-template {given} cannot be read as a template ({reason}); give the path of a template file, or the template itself \
          (a text with braces or line ends)"
     )]
     TemplatePath {
