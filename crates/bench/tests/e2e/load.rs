@@ -180,10 +180,14 @@ fn goodput_counts_what_keeps_every_limit() {
 
 #[test]
 fn a_thousand_streams_at_once() {
-    let (run, records) = text_run(stream(|reply| reply.prefill_ms = 1500.0), "--batch_size 1000");
-    let run = run.expect(0);
-    assert_eq!(run.line("Successful requests:"), "1000");
-    assert_eq!(records.iter().map(|record| record.in_flight).max(), Some(1000));
+    let in_flight_max = |prefill_ms| {
+        let (run, records) = text_run(stream(|reply| reply.prefill_ms = prefill_ms), "--batch_size 1000");
+        let run = run.expect(0);
+        assert_eq!(run.line("Successful requests:"), "1000");
+        records.iter().map(|record| record.in_flight).max()
+    };
+    // On a machine that is busy with other things the first may be answered before the last is sent.
+    assert!([1_500.0, 30_000.0].into_iter().any(|prefill_ms| in_flight_max(prefill_ms) == Some(1000)));
 }
 
 #[test]
