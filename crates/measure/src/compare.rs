@@ -2,7 +2,7 @@
 //! files.
 
 use crate::block::{Cell, sections};
-use crate::runlog::{Header, RunLog};
+use crate::runlog::RunLog;
 use crate::summary::{RunSummary, Summarise};
 use serde::Serialize;
 use serde_json::Value;
@@ -61,9 +61,9 @@ pub enum Difference {
         /// How many of those the first run asked too.
         shared: Vec<u64>,
     },
-    /// Prompt tokens billed a request, of the same questions: another chat template, or another size of the images.
+    /// Prompt tokens billed for the questions that all runs asked: another chat template, or another size of the images.
     BilledTokens {
-        /// Each run's mean.
+        /// Each run's mean over those questions.
         means: Vec<f64>,
     },
     /// What was expected of the answers, so that the scores are of different examinations.
@@ -145,11 +145,10 @@ impl Comparison {
             .map(|(name, log)| ComparedRun { name: name.clone(), summary: RunSummary::of(log, how) })
             .collect();
         let asked: Vec<Asked<'_>> = runs.iter().map(|(_, log)| Asked::of(log)).collect();
-        let headers: Vec<&Header> = runs.iter().map(|(_, log)| &log.header).collect();
         let others = asked.iter().skip(1);
         Self {
             schema: SCHEMA,
-            asked_differently: asked::differences(&headers, &asked, &compared),
+            asked_differently: asked::differences(&asked),
             figures: figures(&compared),
             answers: asked.first().map(|first| others.map(|other| first.compare(other)).collect()).unwrap_or_default(),
             runs: compared,

@@ -1,6 +1,6 @@
 //! What a run asked, so that it can be held against what another one asked. It must not know figures.
 
-use super::{ComparedRun, Comparison, Difference};
+use super::{Comparison, Difference};
 use crate::expect::{Expectation, ExpectedFact};
 use crate::record::{Outcome, Phase, RequestRecord};
 use crate::runlog::{Header, RunLog};
@@ -17,6 +17,8 @@ pub(super) struct Asked<'a> {
     pub(super) header: &'a Header,
     questions: BTreeSet<Question<'a>>,
     output_lens: BTreeSet<u64>,
+    /// Prompt tokens billed for each question, where the server tells.
+    billed: BTreeMap<Question<'a>, u64>,
     /// Of each answered question the first complete answer.
     pub(super) answers: BTreeMap<Question<'a>, &'a RequestRecord>,
     demands: Vec<(Option<Question<'a>>, Demand<'a>)>,
@@ -29,6 +31,7 @@ impl<'a> Asked<'a> {
             header,
             questions: BTreeSet::new(),
             output_lens: BTreeSet::new(),
+            billed: BTreeMap::new(),
             answers: BTreeMap::new(),
             demands: header.expectations.iter().map(|expectation| demand(header, expectation)).collect(),
         };
@@ -37,6 +40,11 @@ impl<'a> Asked<'a> {
         for record in log.records.iter().filter(|record| phases.contains(&record.phase)) {
             asked.output_lens.insert(record.max_tokens);
             let Some(question) = question(header, &record.images, record.prompt) else { continue };
+            if let Some(tokens) =
+                record.usage.and_then(|usage| usage.prompt).filter(|_| record.outcome == Outcome::Complete)
+            {
+                asked.billed.entry(question.clone()).or_insert(tokens);
+            }
             if record.outcome == Outcome::Complete && record.text_sha256.is_some() {
                 asked.answers.entry(question.clone()).or_insert(record);
             }
@@ -62,7 +70,7 @@ fn demand<'a>(header: &'a Header, expectation: &'a Expectation) -> (Option<Quest
 }
 
 /// What was not the same in all runs.
-pub(super) fn differences(headers: &[&Header], asked: &[Asked<'_>], runs: &[ComparedRun]) -> Vec<Difference> {
+pub(super) fn differences(asked: &[Asked<'_>]) -> Vec<Difference> {
     let mut out = Vec::new();
     let Some((first, others)) = asked.split_first() else { return out };
     if others.iter().any(|other| other.questions != first.questions) {
@@ -71,23 +79,22 @@ pub(super) fn differences(headers: &[&Header], asked: &[Asked<'_>], runs: &[Comp
             asked: asked.iter().map(|run| run.questions.len() as u64).collect(),
             shared: asked.iter().map(shared).collect(),
         });
-    } else if let Some(means) = runs.iter().map(billed_mean).collect::<Option<Vec<f64>>>()
-        && means.windows(2).any(|pair| pair[0] != pair[1])
-    {
-        out.push(Difference::BilledTokens { means });
     }
+    out.extend(billed_differently(asked));
     let output_lens = asked.iter().map(|run| match run.output_lens.iter().collect::<Vec<_>>()[..] {
         [] => Value::Null,
         [one] => (*one).into(),
         ref several => several.iter().map(|len| **len).collect(),
     });
     out.extend(setting("output_len", output_lens.collect()));
-    let names: BTreeSet<&String> =
-        headers.iter().filter_map(|header| header.plan.as_object()).flat_map(|plan| plan.keys()).collect();
+    let plans = || asked.iter().map(|run| &run.header.plan);
+    let names: BTreeSet<&String> = plans().filter_map(Value::as_object).flat_map(|plan| plan.keys()).collect();
     let compared = names.into_iter().filter(|name| !Comparison::LEFT_OUT.contains(&name.as_str()));
-    out.extend(compared.filter_map(|name| {
-        setting(name, headers.iter().map(|header| header.plan.get(name).cloned().unwrap_or_default()).collect())
-    }));
+    out.extend(
+        compared.filter_map(|name| {
+            setting(name, plans().map(|plan| plan.get(name).cloned().unwrap_or_default()).collect())
+        }),
+    );
     let mut graded = asked.iter().filter(|run| !run.demands.is_empty());
     if graded.next().is_some_and(|one| graded.any(|other| other.demands != one.demands)) {
         out.push(Difference::Expectations);
@@ -95,10 +102,16 @@ pub(super) fn differences(headers: &[&Header], asked: &[Asked<'_>], runs: &[Comp
     out
 }
 
-/// Prompt tokens of a complete request, where the server tells of all.
-fn billed_mean(run: &ComparedRun) -> Option<f64> {
-    let complete = run.summary.counts.complete;
-    (complete > 0).then_some(run.summary.totals.input_tokens? as f64 / complete as f64)
+/// Prompt tokens billed for the questions of all runs, each question once: how often it was asked is of no weight.
+fn billed_differently(asked: &[Asked<'_>]) -> Option<Difference> {
+    let (first, others) = asked.split_first()?;
+    let of_all = |question: &&Question<'_>| others.iter().all(|run| run.billed.contains_key(*question));
+    let questions: Vec<&Question<'_>> = first.billed.keys().filter(of_all).collect();
+    let of_run = |run: &Asked<'_>| questions.iter().filter_map(|question| run.billed.get(*question)).copied().collect();
+    let counts: Vec<Vec<u64>> = asked.iter().map(of_run).collect();
+    let mean = |counts: &Vec<u64>| counts.iter().map(|count| *count as f64).sum::<f64>() / counts.len() as f64;
+    let differ = counts.windows(2).any(|pair| pair[0] != pair[1]);
+    differ.then(|| Difference::BilledTokens { means: counts.iter().map(mean).collect() })
 }
 
 /// A setting, if it is not the same in all runs.

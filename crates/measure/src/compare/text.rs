@@ -187,9 +187,9 @@ fn difference_text(difference: &Difference, lang: Lang) -> String {
             let means = lettered(means.iter().map(|mean| format!("{}", (mean * 100.0).round() / 100.0)), lang);
             lang.pick(
                 format!(
-                    "not the same prompt tokens billed a request: {means} (another chat template or size of the images)"
+                    "not the same prompt tokens billed for the same questions, mean: {means} (another chat template or size of the images)"
                 ),
-                format!("每个请求计费的输入 token 不同：{means}（对话模板或图像尺寸不同）"),
+                format!("相同问题计费的输入 token 不同，平均：{means}（对话模板或图像尺寸不同）"),
             )
         }
         Difference::Expectations => lang
